@@ -1,0 +1,128 @@
+// Command bench compares WebSocket servers for Go: ours and those on gorilla, gws, coder, gobwas and nbio. For each scenario it
+// starts a server on one core and the load on another, measures the CPU time that the server itself uses for each message (or
+// the memory that it holds for each connection), goes round all servers several times, and prints the medians and their ratio to
+// gws. It runs on Linux only, on loopback only, and every run is bounded.
+//
+//	go run .                                          everything, a few minutes, writes RESULTS.md
+//	go run . -scenarios echo64,pipe64 -servers duplex,gws -o ""
+package main
+
+import (
+	"cmp"
+	"flag"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A plan is what the command line asks for.
+type plan struct {
+	programs             programs
+	scenarios            []scenario
+	servers              []server
+	rounds               int
+	warmup, duration     time.Duration
+	serverCore, loadCore int
+	verbose              bool
+}
+
+// A row holds the measurements of one scenario: by server, then by round. A server that lacks the feature has none.
+type row struct {
+	scenario scenario
+	rounds   map[string][]measurement
+}
+
+func main() {
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(args []string) error {
+	p := plan{}
+	flags := flag.NewFlagSet("bench", flag.ExitOnError)
+	which := flags.String("scenarios", "all", "comma-separated `names`, or all")
+	who := flags.String("servers", "duplex,gws,gorilla,coder,gobwas,nbio", "comma-separated `names`; also duplex-loop, duplex-goroutine")
+	output := flags.String("o", "RESULTS.md", "`file` for the report; empty: only print")
+	flags.IntVar(&p.rounds, "rounds", 3, "times to go round all servers; the median counts")
+	flags.DurationVar(&p.duration, "duration", 700*time.Millisecond, "of one measurement")
+	flags.DurationVar(&p.warmup, "warmup", 300*time.Millisecond, "before each measurement")
+	flags.IntVar(&p.serverCore, "server-core", 0, "`core` for the server")
+	flags.IntVar(&p.loadCore, "load-core", 1, "`core` for the load")
+	flags.StringVar(&p.programs.duplex, "duplex", "", "`path` of a duplex binary; empty: build ../cmd/duplex")
+	flags.BoolVar(&p.verbose, "v", false, "print each measurement")
+	flags.Parse(args)
+	var err error
+	if p.scenarios, err = pick(*which); err != nil {
+		return err
+	}
+	if p.servers, err = pickServers(*who); err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "duplex-bench")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	if err := build(dir, &p.programs, p.servers); err != nil {
+		return err
+	}
+	began := time.Now()
+	var rows []row
+	fmt.Println(tableHead(p.servers))
+	for _, s := range p.scenarios {
+		r, err := p.row(s)
+		if err != nil {
+			return err
+		}
+		fmt.Println(r.table(p.servers))
+		rows = append(rows, r)
+	}
+	fmt.Printf("took %s\n", time.Since(began).Round(time.Second))
+	if *output == "" {
+		return nil
+	}
+	return os.WriteFile(*output, []byte(report(p, rows, "go run . "+strings.Join(args, " "))), 0o644)
+}
+
+// row measures one scenario, one server after the other in each round, so that a slow minute of the machine meets all of them.
+func (p plan) row(s scenario) (row, error) {
+	r := row{scenario: s, rounds: map[string][]measurement{}}
+	rounds := p.rounds
+	if s.mode == "idle" {
+		rounds = 1 // memory hardly varies, and settling takes its time
+	}
+	for round := range rounds {
+		for _, srv := range p.servers {
+			if slices.Contains(srv.without, s.deflate()) {
+				continue
+			}
+			m, err := measure(p, s, srv)
+			if err != nil {
+				return r, fmt.Errorf("%s against %s: %w", s.name, srv.name, err)
+			}
+			if p.verbose {
+				fmt.Printf("  %-8s round %d %-16s %10.0f ns  server %3.0f %% busy, load %3.0f %%, %d messages, replies of %.0f bytes\n", s.name, round+1,
+					srv.name, m.ServerNs, 100*m.ServerBusy, 100*m.LoadBusy, m.Messages, m.ReplyBytes)
+			}
+			r.rounds[srv.name] = append(r.rounds[srv.name], m)
+		}
+	}
+	return r, nil
+}
+
+// median returns the middle one of a server's values; ok is false if it has none.
+func (r row) median(name string, value func(measurement) float64) (v float64, ok bool) {
+	var all []float64
+	for _, m := range r.rounds[name] {
+		all = append(all, value(m))
+	}
+	if len(all) == 0 {
+		return 0, false
+	}
+	slices.SortFunc(all, cmp.Compare[float64])
+	return all[len(all)/2], true
+}
