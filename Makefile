@@ -1,0 +1,77 @@
+# Everything that CI does is a target here, so a laptop and CI cannot disagree. "make" alone lists them.
+
+SHELL       := /bin/bash
+GO          ?= go
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+FUZZ_TIME   ?= 90s
+PLATFORMS   := darwin/amd64 darwin/arm64 windows/amd64 windows/arm64 freebsd/amd64 freebsd/arm64 linux/arm64
+# Modules of their own, so that rivals and their dependencies never reach a user's go.mod.
+NESTED      := interop bench
+# What "make test" runs after deps, in this order.
+STEPS       := fmt vet unit cross fuzz-short conformance interop browser bench-test
+
+TALLY_BIN    := $(CURDIR)/build/tally-bin
+export TALLY := $(CURDIR)/build/tally
+
+.DEFAULT_GOAL := help
+.PHONY: help test deps bench clean $(STEPS)
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+test: deps ## everything below but bench; ends with "N passed, N failed"
+	@rm -rf $(TALLY)
+	@for step in $(STEPS); do \
+		echo "== $$step"; \
+		$(MAKE) --no-print-directory $$step; \
+	done; \
+	for step in $(STEPS); do \
+		[ -e $(TALLY)/$$step ] || { echo "$$step left no result"; lost=1; }; \
+	done; \
+	$(TALLY_BIN) sum && [ -z "$$lost" ]
+
+deps: ## install what the tests need: npm packages; as root also Debian's chromium, nginx, fonts
+	@.ci/deps
+
+$(TALLY_BIN): .ci/tally/*.go
+	@$(GO) build -o $@ ./.ci/tally
+
+fmt: $(TALLY_BIN) ## check that gofmt has nothing to change
+	@$(TALLY_BIN) exit $@ .ci/fmt
+
+vet: $(TALLY_BIN) ## go vet and staticcheck, in every module
+	@$(TALLY_BIN) exit $@ $(SHELL) -ec '\
+		$(GO) vet ./... ./.ci/tally; $(GO) run $(STATICCHECK) ./... ./.ci/tally; \
+		for module in $(NESTED); do (cd $$module; $(GO) vet ./...; $(GO) run $(STATICCHECK) ./...); done'
+
+unit: $(TALLY_BIN) ## all tests of the main module, with the race detector, in random order
+	@$(TALLY_BIN) go $@ $(GO) test -json -race -shuffle=on -timeout 5m ./... ./.ci/tally
+
+cross: $(TALLY_BIN) ## build the command and type-check all code and tests for other platforms
+	@$(TALLY_BIN) exit $@ $(SHELL) -ec '\
+		for platform in $(PLATFORMS); do \
+			echo $$platform; export CGO_ENABLED=0 GOOS=$${platform%/*} GOARCH=$${platform#*/}; \
+			$(GO) build -o /dev/null ./cmd/duplex; $(GO) vet ./...; \
+		done'
+
+fuzz-short: $(TALLY_BIN) ## every fuzz target for an equal part of FUZZ_TIME (90s)
+	@$(TALLY_BIN) fuzz $@ $(FUZZ_TIME)
+
+conformance: $(TALLY_BIN) ## the conformance suite, against both roles of ours
+	@$(TALLY_BIN) go $@ $(GO) test -json -count=1 -timeout 5m ./conformance/...
+
+interop: $(TALLY_BIN) ## other people's clients and servers, and nginx in between
+	@cd interop && $(TALLY_BIN) go $@ $(GO) test -json -count=1 -timeout 5m ./...
+
+browser: $(TALLY_BIN) ## the pages in a real Chromium
+	@cd browser && $(TALLY_BIN) tap $@ node --test --test-reporter=tap
+
+bench-test: $(TALLY_BIN) ## the tests of the benchmark itself
+	@cd bench && $(TALLY_BIN) go $@ $(GO) test -json -count=1 -timeout 5m ./...
+
+bench: ## measure against other libraries (bench/README.md); not part of test
+	@cd bench && $(GO) run .
+
+clean: ## remove what builds and tests leave behind
+	rm -rf build browser/node_modules interop/node_modules
+	$(GO) clean -testcache
