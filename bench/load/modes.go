@@ -221,18 +221,18 @@ func (m meter) stop(r *result, messages int) error {
 	return err
 }
 
-// settle waits, for at most three seconds, until the server has been quiet for a tenth of one: all handshakes are worked off.
+// settle waits, for at most three seconds, until the server has been quiet for 50 ms: all handshakes are worked off.
 func settle(cfg config, l *loop) {
-	const look = 100 * time.Millisecond
+	const look = 50 * time.Millisecond
 	last := time.Duration(-1)
-	for range 30 {
+	for range 60 {
 		until := time.Now().Add(look)
 		l.run(func() bool { return time.Now().After(until) }) // an error shows again in the measurement
 		now, err := time.Duration(0), error(nil)
 		if cfg.PID != 0 {
 			now, err = cpuTime(cfg.PID)
 		}
-		if err != nil || (last >= 0 && now-last < look/100) {
+		if err != nil || (last >= 0 && now-last < look/50) {
 			return
 		}
 		last = now
