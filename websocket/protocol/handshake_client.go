@@ -49,7 +49,7 @@ func (t *Terms) Check(resp *Response, key string) (Agreement, error) {
 		return Agreement{}, err
 	}
 	if a.Deflate != nil {
-		a.Extensions = a.Deflate.String()
+		a.Extensions = trimSpace(strings.Join(resp.Header.Values("Sec-WebSocket-Extensions"), ", "))
 	}
 	return a, nil
 }
