@@ -61,7 +61,7 @@ func TestEcho(t *testing.T) {
 		addr, pid := startServer(t, "-lib", lib)
 		for size, typ := range map[int]string{0: "binary", 1: "text", 125: "binary", 126: "binary", 1024: "text", 65536: "binary", 1 << 20: "binary"} {
 			if size == 0 && lib == "nbio" {
-				continue // nbio 1.6.8 does not hand empty messages to its handler
+				continue // nbio 1.6.8 does not answer empty messages
 			}
 			t.Run(fmt.Sprintf("%s %d %s", lib, size, typ), func(t *testing.T) {
 				cfg := config{Mode: "echo", Addr: addr, Path: "/", Conns: 4, Size: size, InFlight: 3, Type: typ, Compression: "off",
