@@ -557,7 +557,7 @@ func FuzzDialTarget(f *testing.F) {
 	f.Add("wss://user:pass@[fe80::1%25eth0]:8080/a/../b", "../c")
 	f.Add("http://b\u00fccher.example?q=\u4f60 x", "https://h:1/%2f")
 	f.Fuzz(func(t *testing.T, raw, location string) {
-		target, err := parseTarget(raw)
+		first, err := parseTarget(raw)
 		if err != nil {
 			return
 		}
@@ -571,10 +571,10 @@ func FuzzDialTarget(f *testing.F) {
 				t.Errorf("%q: request %q is read as %+v, %v", raw, request, parsed, err)
 			}
 		}
-		check(target)
-		if next, err := target.resolve(location); err == nil {
+		check(first)
+		if next, err := first.resolve(location); err == nil {
 			check(next)
-			if next.user != target.user {
+			if next.user != first.user {
 				t.Errorf("%q: credentials came from the Location %q", raw, location)
 			}
 		}
