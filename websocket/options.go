@@ -44,9 +44,8 @@ type Options struct {
 
 	// PingInterval is how long a connection may be silent before it is pinged,
 	// and PongTimeout how long the peer may then stay silent before the
-	// connection ends with 1006. Both are kept to within a second or an eighth
-	// of themselves, whichever is more. Negative: never ping. Default: 25 s,
-	// 20 s.
+	// connection ends with 1006. Both are kept to within 0.2 s. A negative
+	// PingInterval never pings. Default: 25 s, 20 s.
 	PingInterval time.Duration
 	PongTimeout  time.Duration
 
@@ -73,6 +72,17 @@ type Options struct {
 	// Logger receives what no caller can be told, such as a handler's panic.
 	// Default: slog.Default().
 	Logger *slog.Logger
+
+	checked bool   // withDefaults made this: it is valid and filled in
+	clock   *wheel // nil: the process's wheel; tests on a fake clock have their own
+}
+
+// wheel returns what wakes the connection.
+func (o *Options) wheel() *wheel {
+	if o.clock == nil {
+		return defaultWheel
+	}
+	return o.clock
 }
 
 // Overflow is what Send does with a message for which the outbox has no room.
@@ -143,6 +153,9 @@ func (o *Options) withDefaults() (*Options, error) {
 	if o == nil {
 		o = &Options{}
 	}
+	if o.checked {
+		return o, nil
+	}
 	if err := o.validate(); err != nil {
 		return nil, fmt.Errorf("websocket: invalid options: %w", err)
 	}
@@ -160,6 +173,7 @@ func (o *Options) withDefaults() (*Options, error) {
 	} else {
 		setDefault(&out.Compression.Threshold, defaultThresholdNoTakeover)
 	}
+	out.checked = true
 	if out.Logger == nil {
 		out.Logger = slog.Default()
 	}

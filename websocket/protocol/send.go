@@ -2,6 +2,7 @@ package protocol
 
 import (
 	"errors"
+	"unicode/utf8"
 
 	"github.com/duplex-websocket/duplex/websocket/deflate"
 )
@@ -10,6 +11,7 @@ import (
 var (
 	ErrNotOpen     = errors.New("websocket: a close frame was sent, no more messages can be")
 	ErrInterleaved = errors.New("websocket: another message is still being sent in fragments")
+	ErrInvalidText = errors.New("websocket: a text message must be valid UTF-8; send other bytes as binary")
 )
 
 // Sender is the sending half of an endpoint. Its methods append frames to a
@@ -20,6 +22,7 @@ type Sender struct {
 	state      State
 	message    Opcode // of the fragmented message being sent, 0 when there is none
 	compressed bool   // that message has RSV1
+	text       utf8Checker
 }
 
 // State returns where the connection stands. It is StateOpen from the start:
@@ -39,14 +42,16 @@ func (s *Sender) Close() {
 }
 
 // AppendMessage appends a whole message in one frame; op is OpText or
-// OpBinary. With compress it is deflated if that was agreed. That text is
-// valid UTF-8 is the caller's duty.
+// OpBinary. With compress it is deflated if that was agreed.
 func (s *Sender) AppendMessage(dst []byte, op Opcode, p []byte, compress bool) ([]byte, error) {
 	if s.state != StateOpen {
 		return dst, ErrNotOpen
 	}
 	if s.message != 0 {
 		return dst, ErrInterleaved
+	}
+	if op == OpText && !utf8.Valid(p) {
+		return dst, ErrInvalidText
 	}
 	if !compress || s.deflater == nil {
 		return s.appendFrame(dst, FrameHeader{Fin: true, Opcode: op}, p), nil
@@ -58,12 +63,36 @@ func (s *Sender) AppendMessage(dst []byte, op Opcode, p []byte, compress bool) (
 	return dst, nil
 }
 
+// AppendAside appends a whole message that the caller holds back until the
+// fragmented message that is being sent has ended. It is never compressed: a
+// compressor's order must be the order on the wire.
+func (s *Sender) AppendAside(dst []byte, op Opcode, p []byte) ([]byte, error) {
+	if s.state != StateOpen {
+		return dst, ErrNotOpen
+	}
+	if op == OpText && !utf8.Valid(p) {
+		return dst, ErrInvalidText
+	}
+	return s.appendFrame(dst, FrameHeader{Fin: true, Opcode: op}, p), nil
+}
+
 // AppendFragment appends the next frame of a message sent in parts; fin marks
-// the last (section 5.4). op and compress count for the first frame only.
+// the last (section 5.4). op and compress count for the first frame only. After
+// an error the message stands where it stood.
 func (s *Sender) AppendFragment(dst []byte, op Opcode, p []byte, fin, compress bool) ([]byte, error) {
 	if s.state != StateOpen {
 		return dst, ErrNotOpen
 	}
+	text := s.text
+	if s.message == 0 {
+		text = utf8Checker{}
+	} else {
+		op = s.message
+	}
+	if op == OpText && (!text.write(p) || fin && !text.complete()) {
+		return dst, ErrInvalidText
+	}
+	s.text = text
 	h := FrameHeader{Fin: fin, Opcode: OpContinuation}
 	if s.message == 0 {
 		s.message, s.compressed = op, compress && s.deflater != nil

@@ -1,0 +1,105 @@
+package loop
+
+import (
+	"io"
+	"net"
+	"os"
+	"syscall"
+	"unsafe"
+)
+
+// Socket does raw I/O on a TCP or Unix connection that Go's poller watches.
+// Read belongs to one goroutine. TryWrite may run beside Read; its callers
+// serialise it, and never call it once they have let the connection be closed.
+type Socket struct {
+	conn    syscall.RawConn
+	buffers Buffers
+	attempt func(fd uintptr) bool // read, made once: a closure per call would be garbage per call
+	fd      int
+
+	// Results of attempt, owned by Read.
+	buf []byte
+	n   int
+	err syscall.Errno
+}
+
+// NewSocket returns a Socket for c, or nil when c is not a plain TCP or Unix
+// connection.
+func NewSocket(c net.Conn, buffers Buffers) *Socket {
+	switch c.(type) {
+	case *net.TCPConn, *net.UnixConn:
+	default:
+		return nil
+	}
+	raw, err := c.(syscall.Conn).SyscallConn()
+	if err != nil {
+		return nil
+	}
+	s := &Socket{conn: raw, buffers: buffers}
+	if raw.Control(func(fd uintptr) { s.fd = int(fd) }) != nil {
+		return nil
+	}
+	s.attempt = s.read
+	return s
+}
+
+// Read waits until there are bytes and returns them in a buffer from Buffers,
+// which the caller puts back. No buffer is held while it waits. The error is
+// io.EOF at the end of the stream; a deadline of the connection interrupts it.
+func (s *Socket) Read() ([]byte, error) {
+	err := s.conn.Read(s.attempt)
+	buf := s.buf
+	s.buf = nil
+	switch {
+	case err == nil && s.err == 0 && s.n > 0:
+		return buf[:s.n], nil
+	case buf != nil:
+		s.buffers.Put(buf)
+	}
+	switch {
+	case err != nil:
+		return nil, err
+	case s.err != 0:
+		return nil, os.NewSyscallError("read", s.err)
+	default:
+		return nil, io.EOF
+	}
+}
+
+// read is one try; false makes Go's poller wait for the next readiness.
+func (s *Socket) read(fd uintptr) bool {
+	s.buf = s.buffers.Get()
+	for {
+		n, _, errno := syscall.RawSyscall(syscall.SYS_READ, fd, uintptr(unsafe.Pointer(unsafe.SliceData(s.buf))), uintptr(len(s.buf)))
+		switch errno {
+		case syscall.EINTR:
+			continue
+		case syscall.EAGAIN:
+			s.buffers.Put(s.buf)
+			s.buf = nil
+			return false
+		}
+		s.n, s.err = int(n), errno
+		return true
+	}
+}
+
+// TryWrite writes what the kernel takes at once. n < len(p) comes with
+// ErrWouldBlock or with the connection's failure.
+func (s *Socket) TryWrite(p []byte) (n int, err error) {
+	for n < len(p) {
+		m, _, errno := syscall.RawSyscall6(syscall.SYS_SENDTO, uintptr(s.fd),
+			uintptr(unsafe.Pointer(unsafe.SliceData(p[n:]))), uintptr(len(p)-n),
+			syscall.MSG_NOSIGNAL|syscall.MSG_DONTWAIT, 0, 0)
+		switch errno {
+		case 0:
+			n += int(m)
+		case syscall.EINTR:
+		case syscall.EAGAIN:
+			return n, ErrWouldBlock
+		default:
+			return n, os.NewSyscallError("write", errno)
+		}
+	}
+	return n, nil
+}

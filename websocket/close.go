@@ -1,0 +1,104 @@
+package websocket
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/duplex-websocket/duplex/websocket/protocol"
+)
+
+// Close does the closing handshake (RFC 6455, section 7): it sends a close
+// frame behind all that was sent before and waits until the peer has answered
+// with one. code is one that may stand in a close frame, or StatusNoStatus for
+// a frame without; reason has at most 123 bytes.
+//
+// It returns nil when both close frames have passed, whoever began. When ctx
+// ends first, Close returns its error and the handshake goes on by itself,
+// for Options.CloseTimeout at most. Called while a handler of this connection
+// runs, it does not wait: the peer's answer comes after the handler's return.
+func (c *Conn) Close(ctx context.Context, code StatusCode, reason string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.final == nil {
+		if err := c.beginClose(code, reason); err != nil && !errors.Is(err, protocol.ErrNotOpen) {
+			return err
+		}
+	}
+	if c.corked && c.final == nil {
+		return nil
+	}
+	if err := c.wait(ctx, c.doneLocked()); err != nil {
+		return err
+	}
+	var closed *CloseError
+	if errors.As(c.final, &closed) && closed.Code != StatusAbnormalClosure {
+		return nil
+	}
+	return c.final
+}
+
+// CloseNow ends the connection at once, without a close frame. What waits in
+// the outbox is lost. It returns nil, or how the connection had ended before.
+func (c *Conn) CloseNow() error {
+	c.mu.Lock()
+	before := c.final
+	c.abortWith(&CloseError{Code: StatusAbnormalClosure, Reason: "CloseNow was called", Local: true})
+	c.mu.Unlock()
+	_ = c.nc.Close() // the reader may be busy in a handler: end TCP without it
+	return before
+}
+
+// All below is called with mu held.
+
+// beginClose sends a close frame. CloseTimeout runs from here.
+func (c *Conn) beginClose(code StatusCode, reason string) error {
+	c.makeRoom(protocol.MaxHeaderLength + protocol.MaxControlPayload)
+	out, err := c.sender.AppendClose(c.out.B, code, reason)
+	c.out.B = out
+	if err != nil {
+		if len(out) == 0 {
+			c.out.Release()
+			c.out = nil
+		}
+		return err
+	}
+	c.closing.Store(true)
+	w := c.options.wheel()
+	c.closeBy = w.after(c.options.CloseTimeout)
+	w.schedule(c, c.closeBy)
+	_ = c.pushed(nil)
+	return nil
+}
+
+// abort ends a connection whose transport failed.
+func (c *Conn) abort(err error) {
+	c.abortWith(&CloseError{Code: StatusAbnormalClosure, Err: err})
+}
+
+// longAgo is a deadline that interrupts every read and write at once.
+var longAgo = time.Unix(1, 0)
+
+// abortWith ends the connection without waiting for anybody; the reader wakes
+// and cleans up.
+func (c *Conn) abortWith(err *CloseError) {
+	if c.broken {
+		return
+	}
+	c.settle(err)
+	c.broken = true
+	c.wakeRoom()
+	_ = c.nc.SetDeadline(longAgo) // fails only on a connection that is closed
+}
+
+// settle makes err the connection's end, unless it has one.
+func (c *Conn) settle(err error) {
+	if c.final == nil {
+		c.final = err
+		c.closing.Store(true)
+		if c.done != nil {
+			close(c.done)
+		}
+		c.wakeRoom()
+	}
+}

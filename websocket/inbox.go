@@ -1,0 +1,286 @@
+package websocket
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/duplex-websocket/duplex/websocket/protocol"
+)
+
+// inbox is the sink of a blocking connection: the reader puts pieces of
+// messages in, Read and Reader take them out. The reader waits while the inbox
+// holds its limit of bytes.
+type inbox struct {
+	limit int
+	turn  chan struct{} // holds a token while nobody reads
+	ready chan struct{} // signals that a piece came or the connection ended
+	space chan struct{} // signals that pieces were taken
+
+	// Guarded by mu.
+	mu     sync.Mutex
+	pieces []piece
+	bytes  int
+	end    error
+
+	// Owned by who has the turn.
+	begun   bool        // a piece of the current message was taken
+	typ     MessageType // of the current message
+	partial []byte      // what a Read whose context ended had taken
+	reader  *messageReader
+}
+
+// piece is a part of a message, in memory of its own.
+type piece struct {
+	typ   MessageType
+	final bool
+	data  []byte
+}
+
+func newInbox(limit int) *inbox {
+	in := &inbox{limit: limit, turn: make(chan struct{}, 1), ready: make(chan struct{}, 1), space: make(chan struct{}, 1)}
+	in.turn <- struct{}{}
+	return in
+}
+
+func (in *inbox) opened(*Conn) {}
+
+// data implements sink.
+func (in *inbox) data(c *Conn, ev *protocol.Event) {
+	p := piece{MessageType(ev.Opcode), ev.Final, append(make([]byte, 0, len(ev.Payload)), ev.Payload...)}
+	in.mu.Lock()
+	in.pieces = append(in.pieces, p)
+	in.bytes += len(p.data)
+	over := in.bytes >= in.limit
+	in.mu.Unlock()
+	signal(in.ready)
+	if !over {
+		return
+	}
+	c.uncork() // nothing may wait for the reader while the reader waits
+	defer c.cork()
+	for done := c.Done(); ; {
+		in.mu.Lock()
+		over = in.bytes >= in.limit
+		in.mu.Unlock()
+		if !over {
+			return
+		}
+		select {
+		case <-in.space:
+		case <-done:
+			return
+		}
+	}
+}
+
+// closed implements sink.
+func (in *inbox) closed(_ *Conn, err error) {
+	in.mu.Lock()
+	in.end = err
+	in.mu.Unlock()
+	signal(in.ready)
+}
+
+func signal(ch chan struct{}) {
+	select {
+	case ch <- struct{}{}:
+	default:
+	}
+}
+
+// take returns the next piece; it waits for one. The caller has the turn.
+func (in *inbox) take(ctx context.Context) (piece, error) {
+	for {
+		in.mu.Lock()
+		if len(in.pieces) > 0 {
+			p := in.pieces[0]
+			in.pieces[0] = piece{}
+			in.pieces = in.pieces[1:]
+			if len(in.pieces) == 0 {
+				in.pieces = nil
+			}
+			in.bytes -= len(p.data)
+			in.mu.Unlock()
+			signal(in.space)
+			in.begun, in.typ = !p.final, p.typ
+			return p, nil
+		}
+		end := in.end
+		in.mu.Unlock()
+		if end != nil {
+			return piece{}, end
+		}
+		select {
+		case <-in.ready:
+		case <-ctx.Done():
+			return piece{}, ctx.Err()
+		}
+	}
+}
+
+// acquire waits for the turn to read.
+func (in *inbox) acquire(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	select {
+	case <-in.turn:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (in *inbox) giveBack() { in.turn <- struct{}{} }
+
+// finishMessage discards the rest of a message that a Reader left unread.
+func (in *inbox) finishMessage(ctx context.Context) error {
+	if in.reader == nil {
+		return nil
+	}
+	for in.begun {
+		if _, err := in.take(ctx); err != nil {
+			return err
+		}
+	}
+	in.reader = nil
+	return nil
+}
+
+var errEventStyle = errors.New("websocket: this connection's messages go to a Handler, it cannot be read from")
+
+func (c *Conn) inbox() (*inbox, error) {
+	in, ok := c.sink.(*inbox)
+	if !ok {
+		return nil, errEventStyle
+	}
+	return in, nil
+}
+
+// Read waits for the next message and returns it; the slice is the caller's. A
+// message of a Reader that was not read to its end is discarded first. When
+// ctx ends first nothing is lost: the next Read goes on where this one stopped.
+// Messages that came before the connection ended are still returned.
+func (c *Conn) Read(ctx context.Context) (MessageType, []byte, error) {
+	in, err := c.inbox()
+	if err != nil {
+		return 0, nil, err
+	}
+	if err := in.acquire(ctx); err != nil {
+		return 0, nil, err
+	}
+	defer in.giveBack()
+	if err := in.finishMessage(ctx); err != nil {
+		return 0, nil, err
+	}
+	for {
+		p, err := in.take(ctx)
+		if err != nil {
+			return 0, nil, err
+		}
+		if in.partial == nil {
+			in.partial = p.data
+		} else {
+			in.partial = append(in.partial, p.data...)
+		}
+		if p.final {
+			message := in.partial
+			in.partial = nil
+			return p.typ, message, nil
+		}
+	}
+}
+
+// Reader waits for the next message to begin and returns a reader that yields
+// its bytes as they arrive and io.EOF at its end; a compressed message arrives
+// as a whole. The reader obeys ctx too. The next call of Read or Reader
+// discards what was left unread and ends this reader.
+func (c *Conn) Reader(ctx context.Context) (MessageType, io.Reader, error) {
+	in, err := c.inbox()
+	if err != nil {
+		return 0, nil, err
+	}
+	if err := in.acquire(ctx); err != nil {
+		return 0, nil, err
+	}
+	defer in.giveBack()
+	if err := in.finishMessage(ctx); err != nil {
+		return 0, nil, err
+	}
+	r := &messageReader{in: in, ctx: ctx}
+	if in.partial != nil { // a Read was given up in the middle of this message
+		r.rest, in.partial = in.partial, nil
+		in.reader = r
+		return in.typ, r, nil
+	}
+	p, err := in.take(ctx)
+	if err != nil {
+		return 0, nil, err
+	}
+	r.rest = p.data
+	in.reader = r
+	return p.typ, r, nil
+}
+
+// messageReader is the io.Reader of one message.
+type messageReader struct {
+	in   *inbox
+	ctx  context.Context
+	rest []byte // of the piece that was taken
+}
+
+var errReaderEnded = errors.New("websocket: the reader has ended: Read or Reader was called for the next message")
+
+// Read implements io.Reader.
+func (r *messageReader) Read(p []byte) (int, error) {
+	in := r.in
+	if err := in.acquire(r.ctx); err != nil {
+		return 0, err
+	}
+	defer in.giveBack()
+	if in.reader != r {
+		return 0, errReaderEnded
+	}
+	if len(p) == 0 {
+		return 0, nil
+	}
+	for len(r.rest) == 0 {
+		if !in.begun {
+			return 0, io.EOF
+		}
+		next, err := in.take(r.ctx)
+		if err != nil {
+			return 0, err
+		}
+		r.rest = next.data
+	}
+	n := copy(p, r.rest)
+	r.rest = r.rest[n:]
+	return n, nil
+}
+
+// ReadJSON reads the next message and decodes it as JSON into v. A message
+// that is not JSON is an error of this call only.
+func (c *Conn) ReadJSON(ctx context.Context, v any) error {
+	_, p, err := c.Read(ctx)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(p, v); err != nil {
+		return fmt.Errorf("websocket: the message is not the JSON that was expected: %w", err)
+	}
+	return nil
+}
+
+// WriteJSON sends v as JSON in a text message; see Write.
+func (c *Conn) WriteJSON(ctx context.Context, v any) error {
+	p, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("websocket: the value cannot be written as JSON: %w", err)
+	}
+	return c.Write(ctx, Text, p)
+}

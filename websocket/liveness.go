@@ -1,0 +1,139 @@
+package websocket
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+
+	"github.com/duplex-websocket/duplex/websocket/protocol"
+)
+
+// activity holds a wheel tick shifted by one; the low bit says that the reader
+// waits for the network. A reader that does not wait is held up by its own
+// program, and the peer's silence cannot be judged.
+const readerWaits = 1
+
+func (c *Conn) heard()   { c.activity.Store(c.options.wheel().now() << 1) }
+func (c *Conn) waiting() { c.activity.Store(c.activity.Load() | readerWaits) }
+
+// silentSince returns the tick at which bytes last arrived, or now when the
+// reader does not wait for any.
+func (c *Conn) silentSince(now uint32) uint32 {
+	if a := c.activity.Load(); a&readerWaits != 0 {
+		return a >> 1
+	}
+	return now
+}
+
+// Ping sends a ping and waits for the pong that answers it (RFC 6455,
+// section 5.5.2). While ReadAhead is full nothing is read, and so no pong.
+func (c *Conn) Ping(ctx context.Context) error {
+	var payload [8]byte
+	binary.BigEndian.PutUint64(payload[:], rand.Uint64())
+	key := string(payload[:])
+
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.ping(payload[:]); err != nil {
+		return err
+	}
+	pong := make(chan struct{})
+	if c.details.pongs == nil {
+		c.details.pongs = make(map[string]chan struct{})
+	}
+	c.details.pongs[key] = pong
+	defer delete(c.details.pongs, key)
+	if err := c.wait(ctx, pong); err != nil {
+		return err
+	}
+	select {
+	case <-pong:
+		return nil
+	default:
+		return c.final
+	}
+}
+
+// ping queues a ping frame. mu is held.
+func (c *Conn) ping(payload []byte) error {
+	if c.final != nil {
+		return c.final
+	}
+	c.makeRoom(protocol.MaxHeaderLength + protocol.MaxControlPayload)
+	var err error
+	c.out.B, err = c.sender.AppendPing(c.out.B, payload)
+	return c.pushed(err)
+}
+
+// check does what is due at tick now and returns when to look again, 0 for
+// never. It is called by the wheel, only there, and does not block.
+func (c *Conn) check(now uint32) uint32 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.final != nil {
+		return 0 // lingering has its own deadlines
+	}
+	o := c.options
+	if c.closeBy != 0 {
+		if now >= c.closeBy {
+			c.abortWith(&CloseError{Code: StatusAbnormalClosure, Local: true,
+				Reason: fmt.Sprintf("the peer did not answer the close frame within %v", o.CloseTimeout)})
+		}
+		return c.closeBy
+	}
+	if o.MaxLifetime > 0 && now >= c.born+ticks(o.MaxLifetime) {
+		_ = c.beginClose(StatusGoingAway, "maximum lifetime reached") // fails only if closing already
+		return c.closeBy
+	}
+	c.checkSilence(now)
+	return c.nextCheckLocked()
+}
+
+// checkSilence pings a peer that is silent, and gives up one that stays so.
+func (c *Conn) checkSilence(now uint32) {
+	o := c.options
+	if o.PingInterval < 0 {
+		return
+	}
+	since := c.silentSince(now)
+	if since >= c.pingSent {
+		c.pingSent = 0
+	}
+	switch {
+	case c.pingSent != 0 && now >= c.pingSent+ticks(o.PongTimeout):
+		c.abortWith(&CloseError{Code: StatusAbnormalClosure, Local: true,
+			Reason: fmt.Sprintf("the peer was silent for %v after a ping", o.PongTimeout)})
+	case c.pingSent == 0 && now >= since+ticks(o.PingInterval):
+		c.pingSent = now
+		_ = c.ping(nil) // a failure has ended the connection
+	}
+}
+
+// nextCheck returns the tick at which check has something to do, 0 for never.
+func (c *Conn) nextCheck() uint32 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.nextCheckLocked()
+}
+
+func (c *Conn) nextCheckLocked() uint32 {
+	o := c.options
+	next := uint32(0)
+	earlier := func(tick uint32) {
+		if next == 0 || tick < next {
+			next = tick
+		}
+	}
+	if o.MaxLifetime > 0 {
+		earlier(c.born + ticks(o.MaxLifetime))
+	}
+	if o.PingInterval > 0 {
+		if c.pingSent != 0 {
+			earlier(c.pingSent + ticks(o.PongTimeout))
+		} else {
+			earlier(c.silentSince(o.wheel().now()) + ticks(o.PingInterval))
+		}
+	}
+	return next
+}

@@ -1,0 +1,255 @@
+package websocket
+
+import (
+	"context"
+	"errors"
+	"math"
+	"os"
+	"time"
+
+	"github.com/duplex-websocket/duplex/internal/loop"
+	"github.com/duplex-websocket/duplex/websocket/protocol"
+)
+
+// The outbox holds the frames that the network has not taken. Frames enter
+// whole or not at all, so no context can end in the middle of one. Whoever
+// puts a frame in tries one write that cannot block; what the kernel does not
+// take then is left to a flusher goroutine that lives until the outbox is empty.
+const (
+	corkBytes  = 64 << 10 // corked output leaves at this size
+	corkBuffer = 4 << 10  // and starts in a buffer of this one
+	flushChunk = 64 << 10 // what one blocking write takes, so that progress is seen
+)
+
+// Send sends a message without ever waiting. When the outbox has no room it
+// does what Options.Overflow says: end the connection with 1013, which is the
+// error then, or drop the message and return ErrFull. p may be reused when
+// Send returns. nil means that the message is on its way, not that it arrived.
+func (c *Conn) Send(typ MessageType, p []byte) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.hasRoom(len(p)) {
+		return c.overflow()
+	}
+	return c.enqueue(typ, p)
+}
+
+// Write sends a message; it waits while the outbox has no room for it. When
+// ctx ends first the message is not sent and the connection lives on. p may be
+// reused when Write returns. nil means that the message is on its way, not that
+// it arrived.
+func (c *Conn) Write(ctx context.Context, typ MessageType, p []byte) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.waitRoom(ctx, len(p)); err != nil {
+		return err
+	}
+	return c.enqueue(typ, p)
+}
+
+// Buffered returns how many bytes of frames the network has not taken.
+func (c *Conn) Buffered() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.buffered()
+}
+
+// Dropped returns how many messages OverflowDrop has dropped.
+func (c *Conn) Dropped() uint64 { return c.dropped.Load() }
+
+// OnDrain sets what is called, on a goroutine of its own, each time the outbox
+// has become empty after a Send or a Write found no room. nil unsets it.
+func (c *Conn) OnDrain(f func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.details.drain = f
+}
+
+// All below is called with mu held, unless it says otherwise.
+
+func (c *Conn) buffered() int {
+	n := c.writing
+	if c.out != nil {
+		n += len(c.out.B) - c.sent
+	}
+	if c.aside != nil {
+		n += len(c.aside.B)
+	}
+	return n
+}
+
+// hasRoom reports whether a message of n bytes may enter the outbox. One that
+// is larger than the outbox passes when it is alone.
+func (c *Conn) hasRoom(n int) bool {
+	b := c.buffered()
+	return b == 0 || b+n <= c.options.Outbox
+}
+
+// overflow is Send without room.
+func (c *Conn) overflow() error {
+	if c.final != nil {
+		return c.final
+	}
+	c.full = true
+	if c.options.Overflow == OverflowDrop {
+		c.dropped.Add(1)
+		return ErrFull
+	}
+	const reason = "the outbox is full"
+	_ = c.beginClose(StatusTryAgainLater, reason) // fails only if closing already
+	return &CloseError{Code: StatusTryAgainLater, Reason: reason, Local: true}
+}
+
+// waitRoom waits until a message of n bytes may enter.
+func (c *Conn) waitRoom(ctx context.Context, n int) error {
+	for c.final == nil && !c.hasRoom(n) {
+		c.flush()
+		if c.hasRoom(n) {
+			break
+		}
+		c.full = true
+		if err := c.wait(ctx, c.roomChan()); err != nil {
+			return err
+		}
+	}
+	return c.final
+}
+
+func (c *Conn) roomChan() chan struct{} {
+	if c.room == nil {
+		c.room = make(chan struct{})
+	}
+	return c.room
+}
+
+// wakeRoom tells those who wait for room, or for a stream's end, to look again.
+func (c *Conn) wakeRoom() {
+	if c.room != nil {
+		close(c.room)
+		c.room = nil
+	}
+	if c.full && c.buffered() == 0 {
+		c.full = false
+		if f := c.details.drain; f != nil {
+			go c.guard("OnDrain", f)
+		}
+	}
+}
+
+// enqueue frames a message into the outbox and sets it on its way.
+func (c *Conn) enqueue(typ MessageType, p []byte) error {
+	if c.stream != nil && c.stream.begun {
+		return c.enqueueAside(typ, p)
+	}
+	c.makeRoom(len(p) + protocol.MaxHeaderLength)
+	var err error
+	c.out.B, err = c.sender.AppendMessage(c.out.B, protocol.Opcode(typ), p, len(p) >= c.options.Compression.Threshold)
+	return c.pushed(err)
+}
+
+// enqueueAside keeps a message until the streamed one has ended.
+func (c *Conn) enqueueAside(typ MessageType, p []byte) error {
+	if c.aside == nil {
+		c.aside = protocol.GetBuffer(len(p) + protocol.MaxHeaderLength)
+	}
+	var err error
+	c.aside.B, err = c.sender.AppendAside(c.aside.B, protocol.Opcode(typ), p)
+	if err != nil {
+		return c.errNotSendable(err)
+	}
+	return nil
+}
+
+// makeRoom readies out for n more bytes.
+func (c *Conn) makeRoom(n int) {
+	switch {
+	case c.out != nil:
+		c.out.Grow(n, math.MaxInt)
+	case c.corked:
+		c.out = protocol.GetBuffer(max(n, corkBuffer))
+	default:
+		c.out = protocol.GetBuffer(n)
+	}
+}
+
+// pushed sends what an append has put into out, unless the cork gathers it.
+func (c *Conn) pushed(err error) error {
+	if err != nil {
+		if len(c.out.B) == 0 {
+			c.out.Release()
+			c.out = nil
+		}
+		return c.errNotSendable(err)
+	}
+	if c.corked && len(c.out.B)-c.sent < corkBytes && c.watchCork() {
+		return nil
+	}
+	c.flush()
+	return nil
+}
+
+// flush tries to write the outbox without waiting and leaves the rest to the
+// flusher.
+func (c *Conn) flush() {
+	if c.out == nil || c.flushing || c.broken {
+		return
+	}
+	if c.socket != nil {
+		n, err := c.socket.TryWrite(c.out.B[c.sent:])
+		c.sent += n
+		if err == nil {
+			c.out.Release()
+			c.out, c.sent = nil, 0
+			c.wakeRoom()
+			return
+		}
+		if !errors.Is(err, loop.ErrWouldBlock) {
+			c.abort(err)
+			return
+		}
+	}
+	c.flushing = true
+	go c.flushRest()
+}
+
+// flushRest is the flusher. It is called without mu.
+func (c *Conn) flushRest() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for c.out != nil && !c.broken {
+		batch, p := c.out, c.out.B[c.sent:]
+		c.out, c.sent = nil, 0
+		c.writing = len(p)
+		for len(p) > 0 && !c.broken {
+			n, err := c.writeChunk(p[:min(len(p), flushChunk)])
+			p = p[n:]
+			c.writing = len(p)
+			c.wakeRoom()
+			if err != nil {
+				c.abort(err)
+			}
+		}
+		c.writing = 0
+		batch.Release()
+	}
+	c.flushing = false
+	c.wakeRoom()
+}
+
+// writeChunk lets go of mu for one write that may block. A deadline that passes
+// after some bytes went out is progress.
+func (c *Conn) writeChunk(p []byte) (int, error) {
+	c.mu.Unlock()
+	defer c.mu.Lock()
+	if t := c.options.WriteTimeout; t > 0 {
+		_ = c.nc.SetWriteDeadline(time.Now().Add(t)) // a closed connection fails in Write
+	}
+	n, err := c.nc.Write(p)
+	if n > 0 && n < len(p) && errors.Is(err, os.ErrDeadlineExceeded) {
+		err = nil
+	}
+	return n, err
+}

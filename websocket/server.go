@@ -1,0 +1,312 @@
+package websocket
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Driver says what drives a Server's connections. The behaviour is the same.
+type Driver uint8
+
+// The drivers.
+const (
+	// DriverAuto takes the fastest driver that the connection allows.
+	DriverAuto Driver = iota
+	// DriverGoroutine reads each connection on a goroutine of its own.
+	DriverGoroutine
+	// DriverLoop reads many connections on one goroutine per core. There is no
+	// event loop in this release: connections use DriverGoroutine, and the
+	// Server logs so once.
+	DriverLoop
+)
+
+// Server serves connections in the event style: it is an http.Handler for any
+// mux, middleware and TLS, and has a listener of its own in ListenAndServe. Its
+// fields must not change once it serves. All methods may be called from any
+// goroutine.
+type Server struct {
+	// Handler takes the connections' events. It is required.
+	Handler Handler
+
+	// Accept holds the rules of the handshake and of the connections.
+	Accept AcceptOptions
+
+	// Driver chooses what drives the connections. Default: DriverAuto.
+	Driver Driver
+
+	// KeepRequest keeps each connection's upgrade request for Conn.Request
+	// after Handler.Open has returned, at some kilobytes a connection.
+	KeepRequest bool
+
+	// HTTP answers the requests to Serve and ListenAndServe that are not
+	// WebSocket handshakes. Default: 426 (Upgrade Required).
+	HTTP http.Handler
+
+	// TLSConfig makes Serve and ListenAndServe speak TLS. Default: plain TCP.
+	TLSConfig *tls.Config
+
+	// DrainCode is the close code that Shutdown sends: StatusGoingAway, or
+	// StatusServiceRestart for clients that should come back. Default:
+	// StatusGoingAway.
+	DrainCode StatusCode
+
+	// DrainRate is how many connections a second Shutdown closes, so that
+	// clients do not all come back at once. Default: 1,000. Negative: all at once.
+	DrainRate int
+
+	init    sync.Once
+	initErr error
+	accept  AcceptOptions // Accept, checked and filled in
+	sink    *handlerSink
+
+	mu       sync.Mutex
+	conns    map[*Conn]struct{}
+	draining bool
+	empty    chan struct{} // closed when draining and no connection is left
+}
+
+const defaultDrainRate = 1000
+
+// ErrServerClosed is what Serve and ListenAndServe return after Shutdown, and
+// after the end of their context.
+var ErrServerClosed = errors.New("websocket: the server is shut down")
+
+// prepare checks the configuration once.
+func (s *Server) prepare() error {
+	s.init.Do(func() {
+		if s.Handler == nil {
+			s.initErr = errors.New("websocket: Server.Handler is nil: set it to what takes the messages")
+			return
+		}
+		options, err := s.Accept.Options.withDefaults()
+		if err != nil {
+			s.initErr = err
+			return
+		}
+		s.accept = s.Accept
+		s.accept.Options = *options
+		s.sink = &handlerSink{handler: s.Handler, keepRequest: s.KeepRequest}
+		if s.Driver == DriverLoop {
+			options.Logger.Warn("websocket: this release has no event loop, connections use a goroutine each")
+		}
+	})
+	return s.initErr
+}
+
+// ServeHTTP does the opening handshake and hands the connection over; it
+// returns at once. A refused handshake has been answered when it returns.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if err := s.prepare(); err != nil {
+		http.Error(w, "this WebSocket server is not configured rightly; its log says more", http.StatusInternalServerError)
+		s.logger().Error("websocket: invalid Server", "error", err)
+		return
+	}
+	if s.isDraining() {
+		w.Header().Set("Connection", "close")
+		w.Header().Set("Retry-After", "1")
+		http.Error(w, "the server is shutting down, come back later", http.StatusServiceUnavailable)
+		return
+	}
+	e, err := upgrade(w, r, &s.accept)
+	if err != nil {
+		return
+	}
+	c := newConn(e, s.sink, false)
+	c.server = s
+	if !s.remember(c) {
+		c.drainClose(s.drainCode())
+	}
+	c.start(e.buffered)
+}
+
+func (s *Server) logger() interface{ Error(string, ...any) } {
+	options, err := (&Options{Logger: s.Accept.Logger}).withDefaults()
+	if err != nil {
+		panic(err) // the defaults are valid
+	}
+	return options.Logger
+}
+
+func (s *Server) remember(c *Conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.conns == nil {
+		s.conns = make(map[*Conn]struct{})
+	}
+	s.conns[c] = struct{}{}
+	return !s.draining
+}
+
+func (s *Server) forget(c *Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.conns, c)
+	if s.draining && len(s.conns) == 0 && !isClosed(s.empty) {
+		close(s.empty)
+	}
+}
+
+func (s *Server) isDraining() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.draining
+}
+
+// Len returns how many connections are open.
+func (s *Server) Len() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.conns)
+}
+
+// Range calls f for each open connection until it returns false. Connections
+// that open meanwhile may be left out.
+func (s *Server) Range(f func(c *Conn) bool) {
+	for _, c := range s.snapshot() {
+		if !f(c) {
+			return
+		}
+	}
+}
+
+func (s *Server) snapshot() []*Conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Keys(s.conns))
+}
+
+// ListenAndServe listens on the TCP address addr, such as ":8080", and calls
+// Serve.
+func (s *Server) ListenAndServe(ctx context.Context, addr string) error {
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", addr)
+	if err != nil {
+		return fmt.Errorf("websocket: cannot listen on %q: %w", addr, err)
+	}
+	return s.Serve(ctx, l)
+}
+
+// Serve accepts connections from l until ctx ends or Shutdown is called, and
+// always closes l. When ctx ends it shuts the server down at DrainRate, for
+// Options.CloseTimeout at most.
+func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	if err := s.prepare(); err != nil {
+		_ = l.Close()
+		return err
+	}
+	hs := &http.Server{
+		Handler:           http.HandlerFunc(s.route),
+		ReadHeaderTimeout: s.accept.HandshakeTimeout,
+		TLSConfig:         s.TLSConfig,
+		TLSNextProto:      map[string]func(*http.Server, *tls.Conn, http.Handler){}, // HTTP/2 cannot be upgraded
+	}
+	if s.TLSConfig != nil {
+		config := s.TLSConfig.Clone()
+		config.NextProtos = []string{"http/1.1"}
+		l = tls.NewListener(l, config)
+	}
+	stopped := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(stopped)
+		limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.accept.CloseTimeout)
+		defer cancel()
+		_ = s.Shutdown(limit) // what is left then is closed
+		_ = hs.Close()
+	})
+	err := hs.Serve(l)
+	if !stop() {
+		<-stopped
+	}
+	if errors.Is(err, http.ErrServerClosed) || s.isDraining() {
+		return ErrServerClosed
+	}
+	return err
+}
+
+// route tells handshakes from other requests.
+func (s *Server) route(w http.ResponseWriter, r *http.Request) {
+	switch {
+	case r.Header.Get("Upgrade") != "" || r.Header.Get("Sec-WebSocket-Key") != "":
+		s.ServeHTTP(w, r)
+	case s.HTTP != nil:
+		s.HTTP.ServeHTTP(w, r)
+	default:
+		w.Header().Set("Upgrade", "websocket")
+		w.Header().Set("Connection", "Upgrade")
+		http.Error(w, "this is a WebSocket server: connect with ws:// or wss://", http.StatusUpgradeRequired)
+	}
+}
+
+func (s *Server) drainCode() StatusCode {
+	if s.DrainCode == 0 {
+		return StatusGoingAway
+	}
+	return s.DrainCode
+}
+
+// Shutdown refuses new connections with 503 and closes the open ones with
+// DrainCode, DrainRate of them a second. It returns nil when all are gone. When
+// ctx ends first it ends the rest at once and returns ctx's error.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	if !s.draining {
+		s.draining = true
+		s.empty = make(chan struct{})
+		if len(s.conns) == 0 {
+			close(s.empty)
+		}
+	}
+	empty := s.empty
+	s.mu.Unlock()
+
+	s.drain(ctx)
+	select {
+	case <-empty:
+		return nil
+	case <-ctx.Done():
+		for _, c := range s.snapshot() {
+			_ = c.CloseNow() // how it ended before does not matter any more
+		}
+		return ctx.Err()
+	}
+}
+
+// drainStep is how often Shutdown closes its share of connections.
+const drainStep = 20 * time.Millisecond
+
+// drain starts the closing handshake of every connection at DrainRate.
+func (s *Server) drain(ctx context.Context) {
+	rate := s.DrainRate
+	if rate == 0 {
+		rate = defaultDrainRate
+	}
+	tick := time.NewTicker(drainStep)
+	defer tick.Stop()
+	start, closed := time.Now(), 0
+	for _, c := range s.snapshot() {
+		for rate > 0 && closed >= 1+int(time.Since(start)*time.Duration(rate)/time.Second) {
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				return
+			}
+		}
+		c.drainClose(s.drainCode())
+		closed++
+	}
+}
+
+// drainClose starts the closing handshake and does not wait for it.
+func (c *Conn) drainClose(code StatusCode) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_ = c.beginClose(code, "the server is shutting down") // fails only if closing already
+}
