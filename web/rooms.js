@@ -1,0 +1,67 @@
+// The rooms to choose from and the people in this one.
+
+import { $, avatar, make } from './dom.js';
+import { locale, t } from './i18n.js';
+
+const storageKey = 'duplex.rooms';
+const maxRecent = 8;
+
+/** Rooms that this browser has been in, the latest first. */
+export function recentRooms() {
+  try {
+    const rooms = JSON.parse(localStorage.getItem(storageKey));
+    return Array.isArray(rooms) ? rooms.filter((room) => typeof room === 'string') : [];
+  } catch {
+    return [];
+  }
+}
+
+export function rememberRoom(room) {
+  try {
+    localStorage.setItem(storageKey, JSON.stringify([room, ...recentRooms().filter((one) => one !== room)].slice(0, maxRecent)));
+  } catch {
+    // not remembered, then
+  }
+}
+
+/** The rooms that the server offers to everybody, as { name, members }. */
+export async function offeredRooms() {
+  try {
+    const response = await fetch('chat/rooms', { cache: 'no-store' });
+    return (await response.json()).rooms;
+  } catch {
+    return [];
+  }
+}
+
+export const roomLink = (room) => new URL(`?room=${encodeURIComponent(room)}`, location.href).href;
+
+/** Lists rooms as links, so that they can be opened in a new tab too. */
+export async function showRooms(current, choose) {
+  const offered = await offeredRooms();
+  const counts = new Map(offered.map(({ name, members }) => [name, members]));
+  const names = [...new Set([...counts.keys(), current, ...recentRooms()])];
+  $('rooms').replaceChildren(...names.map((name) => {
+    const link = make('a', '', make('span', 'hash', '#'), make('span', 'room', name));
+    link.href = roomLink(name);
+    if (counts.get(name)) link.append(make('span', 'count', String(counts.get(name))));
+    if (name === current) link.setAttribute('aria-current', 'page');
+    link.onclick = (event) => {
+      if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+      event.preventDefault();
+      choose(name);
+    };
+    return make('li', '', link);
+  }));
+}
+
+export function showPeople(names, own) {
+  const sorted = [...names].sort((a, b) => a.localeCompare(b, locale()));
+  $('people').replaceChildren(...sorted.map((name) => {
+    const item = make('li', '', avatar(name), make('span', 'who', name));
+    if (name === own) item.append(make('span', 'you', t('people.you')));
+    return item;
+  }));
+  $('people-count').textContent = String(names.size);
+  $('room-count').textContent = t('people.count', { n: names.size });
+}

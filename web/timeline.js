@@ -1,0 +1,245 @@
+// The messages of a room: what the server has confirmed, in its order, and below it what still waits to be sent.
+
+import { $, avatar, linked, make } from './dom.js';
+import { label, locale, onLanguage, say, t } from './i18n.js';
+
+const maxShown = 400;
+const maxSeen = 4000;
+const groupWithin = 5 * 60_000;
+const nearBottom = 80; // pixels
+
+const log = $('log');
+const pending = $('pending');
+const scroll = $('scroll');
+const newer = $('newer');
+const empty = $('empty');
+
+export class Timeline extends EventTarget {
+  #own;
+  #seen = new Set();
+  #pictures = new Map(); // element -> address of its Blob
+  #waiting = new Map(); // item of the outbox -> element
+  #last = null; // the last message: { from, time, day }
+  #history = 0; // messages of the history that are still to come
+  #gap = null;
+  #unseen = 0;
+
+  constructor(own) {
+    super();
+    this.#own = own;
+    log.replaceChildren();
+    pending.replaceChildren();
+    empty.hidden = true;
+    this.#showNewer(0);
+    scroll.onscroll = () => atBottom() && this.#showNewer(0);
+    newer.onclick = () => this.toBottom();
+  }
+
+  /** Gives the memory of all pictures back. */
+  close() {
+    for (const url of this.#pictures.values()) URL.revokeObjectURL(url);
+    this.#pictures.clear();
+  }
+
+  /** The server has welcomed us and sends that many messages that may be known already. */
+  expectHistory(count) {
+    this.#history = count;
+    this.#gap = this.#last && { known: false };
+    log.setAttribute('aria-live', 'off'); // a screen reader need not read the whole past
+    if (count > 0) return;
+    if (this.#gap) this.notice('log.gap');
+    this.#historyDone();
+  }
+
+  /** Shows a message of the server. Returns whether it is new, and not ours or history. */
+  add(message) {
+    const past = this.#history > 0;
+    const key = `${message.from} ${message.id}`;
+    const known = this.#seen.has(key);
+    if (past && known && this.#gap) this.#gap.known = true;
+    if (!known) {
+      if (past && this.#gap && !this.#gap.known) {
+        this.notice('log.gap');
+        this.#gap.known = true;
+      }
+      this.#remember(key);
+      this.#append(this.#element(message), message);
+    }
+    if (past && --this.#history === 0) this.#historyDone();
+    return !known && !past && message.from !== this.#own;
+  }
+
+  /** A line that is not a message: somebody has joined or left. */
+  notice(key, args) {
+    const line = make('li', 'notice', saying(make('span'), key, args));
+    this.#last = this.#last && { ...this.#last, from: null };
+    this.#insert(line);
+  }
+
+  /** Shows an item of the outbox, or what has become of it. */
+  showPending(item) {
+    let element = this.#waiting.get(item);
+    if (item.state === 'gone') {
+      this.#forget(element);
+      element?.remove();
+      this.#waiting.delete(item);
+      return;
+    }
+    if (!element) {
+      element = this.#element({ ...item, from: this.#own, blob: item.file, name: item.file?.name }, true);
+      element.dataset.id = item.id;
+      this.#waiting.set(item, element);
+      pending.append(element);
+      this.toBottom();
+    }
+    element.dataset.state = item.state;
+    this.#showStatus(element, item);
+  }
+
+  toBottom() {
+    scroll.scrollTop = scroll.scrollHeight;
+    this.#showNewer(0);
+  }
+
+  #historyDone() {
+    this.#gap = null;
+    empty.hidden = log.childElementCount > 0;
+    this.toBottom();
+    setTimeout(() => log.setAttribute('aria-live', 'polite'));
+  }
+
+  #append(element, message) {
+    const day = new Date(message.time).toDateString();
+    if (day !== this.#last?.day && (this.#last || day !== new Date().toDateString())) {
+      const separator = make('li', 'day', make('span'));
+      separator.dataset.time = message.time;
+      showDay(separator);
+      log.append(separator);
+    }
+    const last = this.#last;
+    element.classList.toggle('grouped', last?.from === message.from && last.day === day && message.time - last.time < groupWithin);
+    this.#last = { from: message.from, time: message.time, day };
+    this.#insert(element, message.from !== this.#own);
+  }
+
+  #insert(element, counts = false) {
+    const stay = atBottom() || this.#history > 0;
+    empty.hidden = true;
+    log.append(element);
+    while (log.childElementCount > maxShown) {
+      this.#forget(log.firstElementChild);
+      log.firstElementChild.remove();
+    }
+    if (stay) this.toBottom();
+    else if (counts) this.#showNewer(this.#unseen + 1);
+  }
+
+  #remember(key) {
+    this.#seen.add(key);
+    if (this.#seen.size > maxSeen) this.#seen.delete(this.#seen.values().next().value); // the oldest
+  }
+
+  #showNewer(count) {
+    this.#unseen = count;
+    newer.hidden = count === 0;
+    if (count > 0) say(newer, 'log.newer', { n: count });
+  }
+
+  #element(message, waiting = false) {
+    const own = message.from === this.#own;
+    const who = make('span', 'who', message.from);
+    const time = make('time');
+    time.dateTime = new Date(message.time).toISOString();
+    showTime(time);
+    const body = make('div', 'body', make('p', 'meta', who, ' ', time), message.blob ? this.#picture(message) : bubble(message.text));
+    if (waiting) body.append(make('div', 'status'));
+    const element = make('li', own ? 'message own' : 'message', avatar(message.from), body);
+    element.dataset.id = message.id;
+    return element;
+  }
+
+  #picture({ from, name, blob }) {
+    const url = URL.createObjectURL(blob);
+    const image = make('img');
+    image.src = url;
+    image.alt = t('picture.alt', { from, name });
+    const button = make('button', 'picture', image);
+    button.type = 'button';
+    label(button, 'picture.enlarge', { from });
+    button.onclick = () => this.dispatchEvent(new CustomEvent('enlarge', { detail: { url, from, name: name || 'picture', type: blob.type } }));
+    const stay = () => atBottom(nearBottom + image.clientHeight) && this.toBottom();
+    image.onload = stay;
+    image.onerror = () => {
+      button.disabled = true;
+      button.replaceChildren(saying(make('span', 'broken'), 'picture.broken'));
+    };
+    this.#pictures.set(button, url);
+    return button;
+  }
+
+  #forget(element) {
+    const button = element?.querySelector('.picture');
+    if (!this.#pictures.has(button)) return;
+    URL.revokeObjectURL(this.#pictures.get(button));
+    this.#pictures.delete(button);
+  }
+
+  #showStatus(element, item) {
+    const status = element.querySelector('.status');
+    if (item.state === 'sending' && item.file) {
+      let bar = status.querySelector('progress');
+      if (!bar) {
+        bar = make('progress');
+        bar.max = 1;
+        status.replaceChildren(bar, make('span'));
+      }
+      bar.value = item.progress;
+      const percent = Math.round(item.progress * 100);
+      label(bar, 'status.progress', { percent });
+      say(status.lastElementChild, 'status.progress', { percent });
+      return;
+    }
+    const text = make('span');
+    if (item.state === 'failed') {
+      text.textContent = item.error;
+      const discard = saying(make('button', 'link'), 'status.discard');
+      discard.type = 'button';
+      discard.onclick = () => this.dispatchEvent(new CustomEvent('discard', { detail: item }));
+      status.replaceChildren(text, ' ', discard);
+      return;
+    }
+    status.replaceChildren(saying(text, `status.${item.state}`));
+  }
+}
+
+function saying(element, key, args) {
+  say(element, key, args);
+  return element;
+}
+
+function bubble(text) {
+  const p = make('p', 'bubble', ...linked(text));
+  // A few emoji and nothing else are shown large.
+  if (/\p{Extended_Pictographic}/u.test(text) && !/[\p{L}\p{N}\p{P}]/u.test(text) && [...text].length <= 8) p.classList.add('large');
+  return p;
+}
+
+function atBottom(within = nearBottom) {
+  return scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight <= within;
+}
+
+function showTime(element) {
+  element.textContent = new Intl.DateTimeFormat(locale(), { hour: '2-digit', minute: '2-digit', hour12: false }).format(new Date(element.dateTime));
+}
+
+function showDay(element) {
+  const date = new Date(Number(element.dataset.time));
+  const days = Math.round((new Date().setHours(0, 0, 0, 0) - new Date(date).setHours(0, 0, 0, 0)) / 86_400_000);
+  const text = days === 0 ? t('day.today') : days === 1 ? t('day.yesterday') : new Intl.DateTimeFormat(locale(), { dateStyle: 'full' }).format(date);
+  element.firstElementChild.textContent = text;
+}
+
+onLanguage(() => {
+  for (const time of scroll.querySelectorAll('time')) showTime(time);
+  for (const day of scroll.querySelectorAll('.day')) showDay(day);
+});
