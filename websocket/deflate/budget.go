@@ -29,7 +29,7 @@ type Budget struct {
 }
 
 // DefaultBudget is the budget of Options that name none: 256 MiB, room for about
-// 6,300 connections with context takeover both ways and 15 window bits.
+// 6,400 connections with context takeover both ways and 15 window bits.
 var DefaultBudget = NewBudget(256 << 20)
 
 // NewBudget returns a budget of max bytes.
