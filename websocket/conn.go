@@ -117,9 +117,9 @@ type established struct {
 // reader alone, in the order opened, data, closed.
 type sink interface {
 	opened(c *Conn)
-	// data takes a message or a piece; the payload is borrowed. It may block,
-	// and then holds up this connection only.
-	data(c *Conn, ev *protocol.Event)
+	// data takes a message, or a piece of one that final ends; p is borrowed.
+	// It may block, and then holds up this connection only.
+	data(c *Conn, typ MessageType, p []byte, final bool)
 	closed(c *Conn, err error)
 }
 

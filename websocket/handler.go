@@ -1,9 +1,5 @@
 package websocket
 
-import (
-	"github.com/duplex-websocket/duplex/websocket/protocol"
-)
-
 // Handler takes the events of a Server's connections.
 //
 // For one connection its methods are called one at a time, in the order Open,
@@ -72,8 +68,6 @@ func (s *handlerSink) opened(c *Conn) {
 	}
 }
 
-func (s *handlerSink) data(c *Conn, ev *protocol.Event) {
-	s.handler.Message(c, MessageType(ev.Opcode), ev.Payload)
-}
+func (s *handlerSink) data(c *Conn, typ MessageType, p []byte, _ bool) { s.handler.Message(c, typ, p) }
 
 func (s *handlerSink) closed(c *Conn, err error) { s.handler.Close(c, err) }

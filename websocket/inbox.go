@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"io"
 	"sync"
-
-	"github.com/duplex-websocket/duplex/websocket/protocol"
 )
 
 // inbox is the sink of a blocking connection: the reader puts pieces of
@@ -49,11 +47,11 @@ func newInbox(limit int) *inbox {
 func (in *inbox) opened(*Conn) {}
 
 // data implements sink.
-func (in *inbox) data(c *Conn, ev *protocol.Event) {
-	p := piece{MessageType(ev.Opcode), ev.Final, append(make([]byte, 0, len(ev.Payload)), ev.Payload...)}
+func (in *inbox) data(c *Conn, typ MessageType, p []byte, final bool) {
+	own := append(make([]byte, 0, len(p)), p...)
 	in.mu.Lock()
-	in.pieces = append(in.pieces, p)
-	in.bytes += len(p.data)
+	in.pieces = append(in.pieces, piece{typ, final, own})
+	in.bytes += len(own)
 	over := in.bytes >= in.limit
 	in.mu.Unlock()
 	signal(in.ready)

@@ -110,7 +110,7 @@ func (c *Conn) receive(p []byte) (end error) {
 		switch ev.Kind {
 		case protocol.EventData:
 			if !c.closing.Load() {
-				c.sink.data(c, &ev)
+				c.sink.data(c, MessageType(ev.Opcode), ev.Payload, ev.Final)
 			}
 		case protocol.EventNone:
 			return nil

@@ -2,6 +2,7 @@ package protocol
 
 import (
 	"errors"
+	"unicode/utf8"
 
 	"github.com/duplex-websocket/duplex/websocket/deflate"
 )
@@ -103,6 +104,9 @@ func (r *Receiver) Next(in []byte) (ev Event, n int) {
 	if r.done {
 		return Event{}, len(in)
 	}
+	if ev, n := r.smallMessage(in); n > 0 {
+		return ev, n
+	}
 	for {
 		if !r.inFrame {
 			used, err := r.readHeader(in[n:])
@@ -135,6 +139,27 @@ func (r *Receiver) Next(in []byte) (ev Event, n int) {
 			return ev, n
 		}
 	}
+}
+
+// smallMessage is the short way through Next for what most input is: the
+// start of a message that is whole in one plain frame with a 7-bit length, and
+// all there. n is 0 for anything else, which the long way then judges.
+func (r *Receiver) smallMessage(in []byte) (ev Event, n int) {
+	if r.inFrame || r.headerN != 0 || r.message != 0 || r.config.Role == Client || r.config.Only != 0 || len(in) < 6 {
+		return ev, 0
+	}
+	op, length := Opcode(in[0]&^finBit), int(in[1]&^maskBit)
+	if in[0]&finBit == 0 || op != OpText && op != OpBinary || in[1]&maskBit == 0 ||
+		length >= len16 || len(in) < 6+length || int64(length) > r.config.maxMessage() {
+		return ev, 0
+	}
+	n = 6 + length
+	payload := in[6:n:n]
+	Mask(payload, [4]byte(in[2:6]), 0)
+	if op == OpText && !utf8.Valid(payload) {
+		return r.fail(errTextUTF8), n
+	}
+	return Event{Kind: EventData, Opcode: op, Final: true, Payload: payload}, n
 }
 
 // Paused reports whether the Receiver stands between two messages with nothing
