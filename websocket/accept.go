@@ -108,21 +108,15 @@ func (u *Upgrade) SetAttribute(key, value any) {
 // must let the connection be taken over: its ResponseWriter has Hijack or
 // Unwrap (see http.ResponseController). Accept needs HTTP/1.1.
 func Accept(w http.ResponseWriter, r *http.Request, o *AcceptOptions) (*Conn, error) {
-	e, err := upgrade(w, r, o)
+	a, err := newAcceptor(o)
+	if err != nil {
+		return nil, refuse(w, r, internalError("", err))
+	}
+	e, err := a.upgrade(w, r)
 	if err != nil {
 		return nil, err
 	}
 	return startBlocking(e), nil
-}
-
-// upgrade does for Accept and Server all that is the same for both. With an
-// error the request is answered and nothing is left to do.
-func upgrade(w http.ResponseWriter, r *http.Request, o *AcceptOptions) (established, error) {
-	a, err := newAcceptor(o)
-	if err != nil {
-		return established{}, refuse(w, r, internalError("", err))
-	}
-	return a.upgrade(w, r)
 }
 
 // acceptor is AcceptOptions checked and with its defaults, ready for any number

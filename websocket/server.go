@@ -1,10 +1,12 @@
 package websocket
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net"
 	"net/http"
@@ -62,10 +64,10 @@ type Server struct {
 	// clients do not all come back at once. Default: 1,000. Negative: all at once.
 	DrainRate int
 
-	init    sync.Once
-	initErr error
-	accept  AcceptOptions // Accept, checked and filled in
-	sink    *handlerSink
+	init     sync.Once
+	initErr  error
+	acceptor *acceptor
+	sink     *handlerSink
 
 	mu       sync.Mutex
 	conns    map[*Conn]struct{}
@@ -86,16 +88,12 @@ func (s *Server) prepare() error {
 			s.initErr = errors.New("websocket: Server.Handler is nil: set it to what takes the messages")
 			return
 		}
-		options, err := s.Accept.Options.withDefaults()
-		if err != nil {
-			s.initErr = err
+		if s.acceptor, s.initErr = newAcceptor(&s.Accept); s.initErr != nil {
 			return
 		}
-		s.accept = s.Accept
-		s.accept.Options = *options
 		s.sink = &handlerSink{handler: s.Handler, keepRequest: s.KeepRequest}
 		if s.Driver == DriverLoop {
-			options.Logger.Warn("websocket: this release has no event loop, connections use a goroutine each")
+			s.acceptor.options.Logger.Warn("websocket: this release has no event loop, connections use a goroutine each")
 		}
 	})
 	return s.initErr
@@ -105,17 +103,19 @@ func (s *Server) prepare() error {
 // returns at once. A refused handshake has been answered when it returns.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err := s.prepare(); err != nil {
-		http.Error(w, "this WebSocket server is not configured rightly; its log says more", http.StatusInternalServerError)
-		s.logger().Error("websocket: invalid Server", "error", err)
+		_ = refuse(w, r, internalError("", err))
+		cmp.Or(s.Accept.Logger, slog.Default()).Error("websocket: the Server is not configured rightly", "error", err)
 		return
 	}
 	if s.isDraining() {
-		w.Header().Set("Connection", "close")
-		w.Header().Set("Retry-After", "1")
-		http.Error(w, "the server is shutting down, come back later", http.StatusServiceUnavailable)
+		_ = refuse(w, r, &HandshakeError{
+			Status: http.StatusServiceUnavailable,
+			Header: http.Header{"Retry-After": {"1"}},
+			Reason: "the server is shutting down; come back later",
+		})
 		return
 	}
-	e, err := upgrade(w, r, &s.accept)
+	e, err := s.acceptor.upgrade(w, r)
 	if err != nil {
 		return
 	}
@@ -125,14 +125,6 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		c.drainClose(s.drainCode())
 	}
 	c.start(e.buffered)
-}
-
-func (s *Server) logger() interface{ Error(string, ...any) } {
-	options, err := (&Options{Logger: s.Accept.Logger}).withDefaults()
-	if err != nil {
-		panic(err) // the defaults are valid
-	}
-	return options.Logger
 }
 
 func (s *Server) remember(c *Conn) bool {
@@ -204,7 +196,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	}
 	hs := &http.Server{
 		Handler:           http.HandlerFunc(s.route),
-		ReadHeaderTimeout: s.accept.HandshakeTimeout,
+		ReadHeaderTimeout: s.acceptor.options.HandshakeTimeout,
 		TLSConfig:         s.TLSConfig,
 		TLSNextProto:      map[string]func(*http.Server, *tls.Conn, http.Handler){}, // HTTP/2 cannot be upgraded
 	}
@@ -216,7 +208,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	stopped := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(stopped)
-		limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.accept.CloseTimeout)
+		limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.acceptor.options.CloseTimeout)
 		defer cancel()
 		_ = s.Shutdown(limit) // what is left then is closed
 		_ = hs.Close()
@@ -239,9 +231,11 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request) {
 	case s.HTTP != nil:
 		s.HTTP.ServeHTTP(w, r)
 	default:
-		w.Header().Set("Upgrade", "websocket")
-		w.Header().Set("Connection", "Upgrade")
-		http.Error(w, "this is a WebSocket server: connect with ws:// or wss://", http.StatusUpgradeRequired)
+		_ = refuse(w, r, &HandshakeError{
+			Status: http.StatusUpgradeRequired,
+			Header: http.Header{"Upgrade": {"websocket"}},
+			Reason: "this is a WebSocket server: connect with ws:// or wss://",
+		})
 	}
 }
 
