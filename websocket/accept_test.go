@@ -332,20 +332,30 @@ func TestAcceptInterceptorPanics(t *testing.T) {
 	}
 }
 
-// The place belongs to the connection and is given back when it ends.
+// The place belongs to the connection and is given back when that is over.
 func TestAcceptLimitIsReleased(t *testing.T) {
 	limit := &ConnLimit{Total: 1, PerAddress: 1}
-	address, outcomes := serveAccept(t, &AcceptOptions{Limit: limit}, nil)
+	conns, released := make(chan *Conn), make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		e, err := upgrade(w, r, &AcceptOptions{Limit: limit})
+		if err != nil {
+			return
+		}
+		release := e.release
+		e.release = func() { release(); released <- struct{}{} }
+		conns <- startBlocking(e)
+	}))
+	defer server.Close()
+	address := server.Listener.Addr().String()
 	for range 3 {
 		rawDial(t, address, handshake+"\r\n")
-		first := <-outcomes
-		if first.err != nil {
-			t.Fatal(first.err)
-		}
+		c := <-conns
 		mustRefuse(t, exchange(t, address, handshake+"\r\n"), 503, "try again later")
-		<-outcomes
-		first.conn.CloseNow()
-		<-first.conn.Done()
+		if limit.Len() != 1 {
+			t.Fatalf("%d places are taken by one connection", limit.Len())
+		}
+		c.CloseNow()
+		<-released
 		if limit.Len() != 0 {
 			t.Fatalf("%d places are taken after the end", limit.Len())
 		}

@@ -13,8 +13,9 @@ import (
 // called from any goroutine; its fields must not change once it is in use.
 //
 // A connection takes its place before the interceptors run, so that slow ones
-// count, and gives it back when it is over or refused. Who finds no place is
-// answered with 503 (Total) or 429 (PerAddress).
+// count, and gives it back when it is refused or its TCP connection is closed,
+// which is shortly after Conn.Done. Who finds no place is answered with 503
+// (Total) or 429 (PerAddress).
 type ConnLimit struct {
 	// Total is the most connections in all. Default: no limit.
 	Total int
@@ -116,9 +117,5 @@ func networkOf(a netip.Addr) netip.Addr {
 	if !a.Is6() {
 		return a
 	}
-	prefix, err := a.Prefix(64)
-	if err != nil {
-		return a
-	}
-	return prefix.Addr()
+	return netip.PrefixFrom(a, 64).Masked().Addr()
 }
