@@ -17,6 +17,7 @@ type scenario struct {
 	inFlight    int
 	text        bool
 	compression string
+	same        bool // one message again and again, instead of 64 that differ
 }
 
 // Every figure of the table is CPU time of the server for one message, but for idle and idlect (bytes a connection).
@@ -30,9 +31,13 @@ var scenarios = []scenario{
 	{name: "echo1m", what: "8 connections, 1 MiB binary", mode: "echo", conns: 8, size: 1 << 20, inFlight: 1},
 	{name: "bcast", what: "1 publisher, 2,000 subscribers, 128 B; a delivery", mode: "broadcast", conns: 2000, size: 128, inFlight: 1},
 	{name: "bcastp", what: "the same, 8 in flight", mode: "broadcast", conns: 2000, size: 128, inFlight: 8},
-	{name: "nct1k", what: "100 connections, 1 KiB JSON, deflate both ways, no takeover", mode: "echo", conns: 100, size: 1 << 10, inFlight: 1,
-		text: true, compression: "no-takeover"},
-	{name: "ct1k", what: "the same with context takeover", mode: "echo", conns: 100, size: 1 << 10, inFlight: 1, text: true,
+	{name: "nct1k", what: "100 connections, 1 KiB JSON, deflate both ways, no takeover, always the same message", mode: "echo", conns: 100,
+		size: 1 << 10, inFlight: 1, text: true, compression: "no-takeover", same: true},
+	{name: "nct1kmix", what: "the same with 64 different messages", mode: "echo", conns: 100, size: 1 << 10, inFlight: 1, text: true,
+		compression: "no-takeover"},
+	{name: "ct1k", what: "100 connections, 1 KiB JSON, deflate both ways, context takeover, always the same message", mode: "echo", conns: 100,
+		size: 1 << 10, inFlight: 1, text: true, compression: "takeover", same: true},
+	{name: "ct1kmix", what: "the same with 64 different messages", mode: "echo", conns: 100, size: 1 << 10, inFlight: 1, text: true,
 		compression: "takeover"},
 	{name: "handshake", what: "upgrade and reset, 64 at a time", mode: "handshake", conns: 64, size: 64, inFlight: 1},
 	{name: "idle", what: "bytes a connection of 10,000, fresh / after one message of 64 B", mode: "idle", conns: 10000, size: 64, inFlight: 1},
@@ -78,7 +83,7 @@ func (s scenario) loadArgs(addr string, pid int, p plan) []string {
 	if s.text {
 		typ = "text"
 	}
-	return []string{"-addr", addr, "-pid", strconv.Itoa(pid), "-mode", s.mode, "-conns", strconv.Itoa(s.conns), "-size", strconv.Itoa(s.size),
+	return []string{"-same=" + strconv.FormatBool(s.same), "-addr", addr, "-pid", strconv.Itoa(pid), "-mode", s.mode, "-conns", strconv.Itoa(s.conns), "-size", strconv.Itoa(s.size),
 		"-inflight", strconv.Itoa(s.inFlight), "-type", typ, "-compression", s.deflate(),
 		"-warmup", p.warmup.String(), "-duration", p.duration.String()}
 }

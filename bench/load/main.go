@@ -29,6 +29,7 @@ func main() {
 	flag.DurationVar(&cfg.Warmup, "warmup", 300*time.Millisecond, "before measuring")
 	flag.DurationVar(&cfg.Duration, "duration", time.Second, "of the measurement, at most a minute")
 	flag.IntVar(&cfg.Count, "count", 0, "stop after so many messages; 0: no limit")
+	flag.BoolVar(&cfg.Same, "same", false, "send the same message again and again instead of 64 different ones")
 	flag.IntVar(&cfg.PID, "pid", 0, "process `id` of the server, to measure its CPU time and memory")
 	flag.Parse()
 	cfg.Duration = min(cfg.Duration, time.Minute)

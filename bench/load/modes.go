@@ -19,8 +19,9 @@ type config struct {
 	Compression string        `json:"compression"`
 	Warmup      time.Duration `json:"-"`
 	Duration    time.Duration `json:"-"`
-	Count       int           `json:"-"` // at most so many messages, 0: no such limit
-	PID         int           `json:"-"` // the server; 0: unknown, no CPU or memory figures
+	Count       int           `json:"-"`    // at most so many messages, 0: no such limit
+	Same        bool          `json:"same"` // the same message again and again
+	PID         int           `json:"-"`    // the server; 0: unknown, no CPU or memory figures
 }
 
 // A result is what a run measured.
@@ -77,7 +78,13 @@ func connect(cfg config, t *target, l *loop, count int) error {
 	if json && different*cfg.Size <= 32<<10 && cfg.Compression == "takeover" {
 		different = 32<<10/max(cfg.Size, 1) + 1
 	}
-	return l.connect(t, count, payloads(different, cfg.Size, json), op)
+	texts := payloads(different, cfg.Size, json)
+	if cfg.Same {
+		for i := range texts {
+			texts[i] = texts[0]
+		}
+	}
+	return l.connect(t, count, texts, op)
 }
 
 // echo keeps cfg.InFlight messages of each connection on their way.
