@@ -30,8 +30,8 @@ function hue(name) {
   return String(hash);
 }
 
-const address = /https?:\/\/[^\s<>"'`]+/g;
-const trailing = /[.,;:!?)\]}、。,;:!?)】》]+$/;
+const address = /https?:\/\/[^\s<>"'`\u3001\u3002\uff0c\uff1b\uff01\uff1f\uff08\uff09]+/g; // Chinese text has no spaces around one
+const trailing = /[.,;:!?)\]}\u3001\u3002\uff0c\uff1b\uff1a\uff01\uff1f\uff09\u3011\u300b\u201d]+$/; // also the Chinese ones
 
 /** Text in which addresses are links. They open apart, without telling the other side where they came from. */
 export function linked(text) {

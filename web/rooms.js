@@ -44,8 +44,8 @@ export async function showRooms(current, choose) {
   $('rooms').replaceChildren(...names.map((name) => {
     const link = make('a', '', make('span', 'hash', '#'), make('span', 'room', name));
     link.href = roomLink(name);
-    if (counts.get(name)) link.append(make('span', 'count', String(counts.get(name))));
     if (name === current) link.setAttribute('aria-current', 'page');
+    else if (counts.get(name)) link.append(make('span', 'count', String(counts.get(name))));
     link.onclick = (event) => {
       if (event.ctrlKey || event.metaKey || event.shiftKey) return;
       event.preventDefault();

@@ -14,6 +14,15 @@ const scroll = $('scroll');
 const newer = $('newer');
 const empty = $('empty');
 
+let stuck = true; // to the bottom, because that is where the reader is
+
+new ResizeObserver(() => stuck && jump()).observe(scroll);
+
+function jump() {
+  scroll.scrollTop = scroll.scrollHeight;
+  stuck = true;
+}
+
 export class Timeline extends EventTarget {
   #own;
   #seen = new Set();
@@ -31,7 +40,10 @@ export class Timeline extends EventTarget {
     pending.replaceChildren();
     empty.hidden = true;
     this.#showNewer(0);
-    scroll.onscroll = () => atBottom() && this.#showNewer(0);
+    scroll.onscroll = () => {
+      stuck = scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight <= nearBottom;
+      if (stuck) this.#showNewer(0);
+    };
     newer.onclick = () => this.toBottom();
   }
 
@@ -90,14 +102,15 @@ export class Timeline extends EventTarget {
       element.dataset.id = item.id;
       this.#waiting.set(item, element);
       pending.append(element);
-      this.toBottom();
+      stuck = true;
     }
     element.dataset.state = item.state;
     this.#showStatus(element, item);
+    if (stuck) this.toBottom();
   }
 
   toBottom() {
-    scroll.scrollTop = scroll.scrollHeight;
+    jump();
     this.#showNewer(0);
   }
 
@@ -123,7 +136,7 @@ export class Timeline extends EventTarget {
   }
 
   #insert(element, counts = false) {
-    const stay = atBottom() || this.#history > 0;
+    const stay = stuck || this.#history > 0;
     empty.hidden = true;
     log.append(element);
     while (log.childElementCount > maxShown) {
@@ -167,8 +180,7 @@ export class Timeline extends EventTarget {
     button.type = 'button';
     label(button, 'picture.enlarge', { from });
     button.onclick = () => this.dispatchEvent(new CustomEvent('enlarge', { detail: { url, from, name: name || 'picture', type: blob.type } }));
-    const stay = () => atBottom(nearBottom + image.clientHeight) && this.toBottom();
-    image.onload = stay;
+    image.onload = () => stuck && this.toBottom();
     image.onerror = () => {
       button.disabled = true;
       button.replaceChildren(saying(make('span', 'broken'), 'picture.broken'));
@@ -222,10 +234,6 @@ function bubble(text) {
   // A few emoji and nothing else are shown large.
   if (/\p{Extended_Pictographic}/u.test(text) && !/[\p{L}\p{N}\p{P}]/u.test(text) && [...text].length <= 8) p.classList.add('large');
   return p;
-}
-
-function atBottom(within = nearBottom) {
-  return scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight <= within;
 }
 
 function showTime(element) {
