@@ -154,7 +154,7 @@ func (a *acceptor) upgrade(w http.ResponseWriter, r *http.Request) (established,
 			e.release()
 		}
 	}()
-	if e.conn, e.buffered, err = takeOver(w, r); err != nil {
+	if e.conn, e.buffered, err = takeOver(w); err != nil {
 		return established{}, refuse(w, r, err)
 	}
 	if err := a.send(e.conn, response); err != nil {
@@ -286,10 +286,10 @@ func hasPrefixFold(s, prefix string) bool {
 
 // takeOver takes the connection from the HTTP server. Of the server's buffers it
 // keeps nothing but a copy of the bytes behind the request.
-func takeOver(w http.ResponseWriter, r *http.Request) (net.Conn, []byte, error) {
+func takeOver(w http.ResponseWriter) (net.Conn, []byte, error) {
 	conn, buffers, err := http.NewResponseController(w).Hijack()
 	if err != nil {
-		return nil, nil, internalError("", fmt.Errorf("the connection cannot be taken over from %T: %w%s", w, err, hijackAdvice(r, err)))
+		return nil, nil, internalError("", fmt.Errorf("the connection cannot be taken over from %T: %w%s", w, err, hijackAdvice(err)))
 	}
 	var buffered []byte
 	if n := buffers.Reader.Buffered(); n > 0 {
@@ -303,12 +303,9 @@ func takeOver(w http.ResponseWriter, r *http.Request) (net.Conn, []byte, error) 
 	return conn, buffered, nil
 }
 
-func hijackAdvice(r *http.Request, err error) string {
-	switch {
-	case !errors.Is(err, http.ErrNotSupported):
+func hijackAdvice(err error) string {
+	if !errors.Is(err, http.ErrNotSupported) {
 		return ""
-	case r.ProtoMajor > 1:
-		return fmt.Sprintf("; the request came over HTTP/%d, and only HTTP/1.1 connections can be", r.ProtoMajor)
 	}
 	return "; a middleware wraps the http.ResponseWriter: it must have a method Hijack or Unwrap (http.TimeoutHandler has none)"
 }

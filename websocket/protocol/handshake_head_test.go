@@ -265,3 +265,36 @@ func TestHeaderNames(t *testing.T) {
 		}
 	}
 }
+
+func TestValidToken(t *testing.T) {
+	for s, want := range map[string]bool{"chat": true, "v1.2+x": true, "!#$%&'*+-.^_`|~9": true, "": false, "a b": false, "a,b": false, "a/b": false, "é": false, "a\n": false} {
+		if ValidToken(s) != want {
+			t.Errorf("ValidToken(%q) is %v", s, !want)
+		}
+	}
+}
+
+// A whole handshake of a browser, as the server sees it.
+func BenchmarkHandshakeServer(b *testing.B) {
+	raw := []byte(sample + "Origin: https://server.example.com\r\nPragma: no-cache\r\nCache-Control: no-cache\r\n" +
+		"User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36\r\n" +
+		"Accept-Encoding: gzip, deflate, br, zstd\r\nAccept-Language: en-US,en;q=0.9\r\n" +
+		"Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n\r\n")
+	terms := &Terms{}
+	var out []byte
+	b.ReportAllocs()
+	b.SetBytes(int64(len(raw)))
+	for b.Loop() {
+		req, _, err := ParseRequest(raw, Limits{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		a, err := terms.Answer(&req)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if out, err = AppendResponse(out[:0], &a, nil); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -111,7 +111,7 @@ func checkKey(req *Request) *HandshakeError {
 		return refuse(statusBadRequest, "there are %d Sec-WebSocket-Key headers; exactly one is allowed", len(keys))
 	}
 	key := trimSpace(keys[0])
-	var nonce [keyBytes + 2]byte // room for what three padding-free groups too many would give
+	var nonce [keyBytes + 2]byte // 24 characters without padding hold 18 bytes
 	if len(key) == base64.StdEncoding.EncodedLen(keyBytes) {
 		if n, err := base64.StdEncoding.Decode(nonce[:], []byte(key)); err == nil && n == keyBytes {
 			return nil
