@@ -39,10 +39,16 @@ func (c *Conn) Close(ctx context.Context, code StatusCode, reason string) error 
 }
 
 // CloseNow ends the connection at once, without a close frame. What waits in
-// the outbox is lost. It returns nil, or how the connection had ended before.
+// the outbox is lost. It returns nil, or how the connection had ended before;
+// then it changes nothing, so that "defer c.CloseNow()" does not cut off our
+// answer to the peer's close frame.
 func (c *Conn) CloseNow() error {
 	c.mu.Lock()
 	before := c.final
+	if before != nil && !c.broken {
+		c.mu.Unlock()
+		return before // lingering, for CloseTimeout at most
+	}
 	c.abortWith(&CloseError{Code: StatusAbnormalClosure, Reason: "CloseNow was called", Local: true})
 	c.mu.Unlock()
 	_ = c.nc.Close() // the reader may be busy in a handler: end TCP without it
