@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/alecthomas/kong"
+
 	"github.com/duplex-websocket/duplex/websocket"
 )
 
@@ -34,7 +36,7 @@ type connectCmd struct {
 
 	ConnectTimeout time.Duration `default:"10s" placeholder:"DURATION" group:"TLS and routes" help:"How long connecting may take (default ${default})."`
 
-	Execute []string       `short:"x" sep:"none" placeholder:"MESSAGE" group:"Sending" help:"Send this message and leave after the answers, reading no input. Repeatable."`
+	Execute []rawText      `short:"x" sep:"none" placeholder:"MESSAGE" group:"Sending" help:"Send this message and leave after the answers, reading no input. Repeatable."`
 	Binary  bool           `group:"Sending" help:"Send what is typed, piped or given with -x as binary messages instead of text."`
 	Whole   bool           `group:"Sending" help:"Send all of standard input as one message, instead of a message for each line."`
 	Slash   bool           `group:"Sending" help:"Obey /commands in piped input and -x too, as the prompt does."`
@@ -49,6 +51,19 @@ type connectCmd struct {
 	MaxMessage int64  `default:"67108864" placeholder:"BYTES" group:"Showing" help:"Longest message to accept (default ${default})."`
 	History    string `placeholder:"FILE" group:"Showing" help:"Keep what is typed in this file too; otherwise it is forgotten at the end."`
 	Reconnect  bool   `group:"Showing" help:"Connect again when the connection is lost or cannot be made, until the server closes with 1000 or you leave."`
+}
+
+// rawText is an argument that reaches us byte for byte; kong replaces what is not UTF-8 in a string.
+type rawText string
+
+// Decode implements kong.MapperValue.
+func (r *rawText) Decode(ctx *kong.DecodeContext) error {
+	token, err := ctx.Scan.PopValue("message")
+	if err != nil {
+		return err
+	}
+	*r = rawText(fmt.Sprint(token.Value))
+	return nil
 }
 
 // Help is what "duplex connect --help" says below the flags' summary.
@@ -164,7 +179,7 @@ func (c *connectCmd) source(con *console) (source, error) {
 	if len(c.Execute) > 0 {
 		var actions []action
 		for _, text := range c.Execute {
-			a, err := parseLine(text, c.messageType(), c.Slash)
+			a, err := parseLine(string(text), c.messageType(), c.Slash)
 			if err != nil {
 				return nil, fmt.Errorf("-x %q: %w", text, err)
 			}

@@ -47,7 +47,7 @@ var slashCommands = []slashCommand{
 	{"/hex", "00ff", "send bytes, written in hexadecimal, as a binary message", parseHexMessage},
 	{"/file", "PATH", "send a file: as text if it is UTF-8, else as binary", parseFileMessage},
 	{"/ping", "", "send a ping and show how long its pong takes", parseAs(actionPing)},
-	{"/close", "[CODE [REASON]]", "close with this code (default 1000) and leave", parseClose},
+	{"/close", "[CODE [REASON]]", "close with this code (default 1000; 1005 sends none) and leave", parseClose},
 	{"/info", "", "show what was negotiated and the server's headers", parseAs(actionInfo)},
 	{"/help", "", "show this list", parseAs(actionHelp)},
 	{"/quit", "", "close with 1000 and leave (also Ctrl-D and Ctrl-C)", parseAs(actionQuit)},

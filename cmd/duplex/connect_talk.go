@@ -267,15 +267,18 @@ func (t *talk) closedByServer(closed *websocket.CloseError) error {
 	return withExit(exitAbnormal, errors.New(text))
 }
 
+// unsentGrace is how long the reader of a pipe may take to hand over a line that is there already.
+const unsentGrace = 50 * time.Millisecond
+
 // unsent reports whether a piped message is waiting to be sent.
 func (t *talk) unsent() bool {
-	if t.prompt != nil {
+	if t.prompt != nil || t.actions == nil {
 		return false
 	}
 	select {
 	case _, more := <-t.actions:
 		return more
-	default:
+	case <-time.After(unsentGrace):
 		return false
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -16,6 +17,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -63,7 +65,13 @@ func closing(code websocket.StatusCode, reason string) func(context.Context, *we
 }
 
 // silent says nothing until the client closes.
-func silent(ctx context.Context, c *websocket.Conn) { c.Read(ctx) }
+func silent(ctx context.Context, c *websocket.Conn) {
+	for {
+		if _, _, err := c.Read(ctx); err != nil {
+			return
+		}
+	}
+}
 
 // frames returns the URL of a server that answers the handshake and then sends these bytes, whatever they are, and
 // ends the connection.
@@ -272,8 +280,9 @@ func TestConnectRefused(t *testing.T) {
 		t.Cleanup(server.Close)
 		return "ws" + strings.TrimPrefix(server.URL, "http") + "/there"
 	}
-	secure := httptest.NewTLSServer(handler(t, nil, echo))
-	secure.Config.ErrorLog = nil
+	secure := httptest.NewUnstartedServer(handler(t, nil, echo))
+	secure.Config.ErrorLog = log.New(io.Discard, "", 0) // clients that refuse its certificate
+	secure.StartTLS()
 	t.Cleanup(secure.Close)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -409,6 +418,7 @@ func TestConnectHandshake(t *testing.T) {
 
 func TestConnectTLS(t *testing.T) {
 	server := httptest.NewUnstartedServer(handler(t, nil, echo))
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	server.TLS = &tls.Config{ClientAuth: tls.RequestClientCert}
 	server.StartTLS()
 	t.Cleanup(server.Close)
@@ -493,11 +503,12 @@ func TestConnectSignal(t *testing.T) {
 	ctx, interrupt := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	url := serve(t, nil, func(ctx context.Context, c *websocket.Conn) {
+		c.Read(ctx)
 		interrupt()
 		_, _, err := c.Read(ctx)
 		ended <- err
 	})
-	r := connectOn(t, ctx, func(stdout, stderr io.Writer) *console { return pipe(strings.NewReader(""), stdout, stderr) }, "--wait=-1s", url)
+	r := connectOn(t, ctx, func(stdout, stderr io.Writer) *console { return pipe(strings.NewReader("hi\n"), stdout, stderr) }, "--wait=-1s", url)
 	r.want(t, exitSignal, "")
 	if code := websocket.CloseStatus(<-ended); code != websocket.StatusGoingAway {
 		t.Errorf("the server saw %v, want 1001", code)
@@ -505,13 +516,10 @@ func TestConnectSignal(t *testing.T) {
 }
 
 func TestConnectReconnects(t *testing.T) {
-	attempts := 0
-	connections := make(chan int, 1)
-	connections <- 0
+	var attempts atomic.Int32
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		attempts = <-connections + 1
-		connections <- attempts
-		if attempts == 2 {
+		attempt := attempts.Add(1)
+		if attempt == 2 {
 			http.Error(w, "restarting", http.StatusServiceUnavailable)
 			return
 		}
@@ -521,7 +529,7 @@ func TestConnectReconnects(t *testing.T) {
 			return
 		}
 		defer c.CloseNow()
-		if attempts == 1 {
+		if attempt == 1 {
 			return // lost
 		}
 		c.Write(r.Context(), websocket.Text, []byte("here again"))
@@ -532,8 +540,8 @@ func TestConnectReconnects(t *testing.T) {
 	r := connect(t, "", "--reconnect", "--wait=-1s", url)
 	r.want(t, exitOK, "here again\n")
 	r.says(t, "the connection was lost", "connecting again in", "status 503")
-	if <-connections != 3 {
-		t.Errorf("%d connections, want 3", attempts)
+	if attempts.Load() != 3 {
+		t.Errorf("%d connections, want 3", attempts.Load())
 	}
 
 	refused := serve(t, &websocket.AcceptOptions{Interceptors: []func(*websocket.Upgrade) error{

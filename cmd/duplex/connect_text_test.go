@@ -155,7 +155,8 @@ func TestParseLine(t *testing.T) {
 		{line: "/close 1000 good bye", want: action{kind: actionClose, code: 1000, reason: "good bye"}},
 		{line: "/close 4999", want: action{kind: actionClose, code: 4999}},
 		{line: "/close soon", err: "is no close code"},
-		{line: "/close 1005", err: "1005"},
+		{line: "/close 1005", want: action{kind: actionClose, code: 1005}}, // a frame without a code
+		{line: "/close 1005 x", err: "without a code"},
 		{line: "/close 1006 x", err: "1006"},
 		{line: "/close 2000", err: "2000"},
 		{line: "/close 99999", err: "is no close code"},
