@@ -41,7 +41,7 @@ type ChatConfig struct {
 	MessageRate  float64 // messages a second that one connection may send on average; default 5
 	MessageBurst float64 // and at once; default 20
 	ByteRate     float64 // bytes a second that one connection may send on average; default 2 MiB
-	ByteBurst    float64 // and at once; default four pictures of the largest size
+	ByteBurst    float64 // and at once; default four pictures of the largest size and 256 KiB
 }
 
 func (c ChatConfig) withDefaults() ChatConfig {
@@ -56,7 +56,7 @@ func (c ChatConfig) withDefaults() ChatConfig {
 	c.MessageRate = cmp.Or(c.MessageRate, 5)
 	c.MessageBurst = cmp.Or(c.MessageBurst, 20)
 	c.ByteRate = cmp.Or(c.ByteRate, 2<<20)
-	c.ByteBurst = cmp.Or(c.ByteBurst, 4*float64(c.PictureBytes))
+	c.ByteBurst = cmp.Or(c.ByteBurst, 4*float64(c.PictureBytes)+256<<10)
 	return c
 }
 

@@ -1,0 +1,214 @@
+package server
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"io/fs"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/duplex-websocket/duplex/web"
+	"github.com/duplex-websocket/duplex/websocket"
+)
+
+func TestPages(t *testing.T) {
+	address := start(t, Config{})
+	err := fs.WalkDir(web.Files, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		response, body := get(t, address+name, nil)
+		want, err := fs.ReadFile(web.Files, name)
+		if response.StatusCode != 200 || body != string(want) || err != nil {
+			t.Errorf("%s: %d, %d bytes, %v", name, response.StatusCode, len(body), err)
+		}
+		h := response.Header
+		if h.Get("Content-Type") != contentTypes[filepath.Ext(name)] || h.Get("X-Content-Type-Options") != "nosniff" || h.Get("Cache-Control") != "no-cache" {
+			t.Errorf("%s: %v", name, h)
+		}
+		response, _ = get(t, address+name, http.Header{"If-None-Match": {h.Get("ETag")}})
+		if response.StatusCode != http.StatusNotModified {
+			t.Errorf("%s with its ETag: %d", name, response.StatusCode)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, body := get(t, address+"?room=lobby", nil)
+	if response.StatusCode != 200 || !strings.HasPrefix(body, "<!doctype html>") {
+		t.Errorf("the page: %d %.40q", response.StatusCode, body)
+	}
+	policy := response.Header.Get("Content-Security-Policy")
+	if !strings.Contains(policy, "default-src 'none'") || strings.Contains(policy, "unsafe") || response.Header.Get("Referrer-Policy") != "no-referrer" {
+		t.Errorf("policy: %q", policy)
+	}
+	for _, inline := range []string{"<script>", "<style>", " style=", "onclick=", "javascript:"} {
+		if strings.Contains(body, inline) {
+			t.Errorf("the page has %q, which its policy forbids", inline)
+		}
+	}
+}
+
+func TestPagesThatAreNotThere(t *testing.T) {
+	address := start(t, Config{})
+	for _, c := range []struct {
+		method, path string
+		status       int
+	}{
+		{"GET", "nothing", 404}, {"GET", "web.go", 404}, {"GET", "..%2f..%2fetc/passwd", 404},
+		{"POST", "", 405}, {"DELETE", "main.js", 405}, {"POST", "chat/check", 405}, {"HEAD", "main.js", 200},
+		{"GET", "chat", 426}, {"GET", "echo", 426},
+	} {
+		response, _ := request(t, c.method, address+c.path, nil)
+		if response.StatusCode != c.status {
+			t.Errorf("%s /%s: %d, want %d", c.method, c.path, response.StatusCode, c.status)
+		}
+	}
+}
+
+func TestShutdownDrains(t *testing.T) {
+	address, stop := startStoppable(t, Config{})
+	ann, _ := enter(t, address, "Ann")
+	stopped := make(chan struct{})
+	go func() { defer close(stopped); stop() }()
+	ann.expectClose(websocket.StatusServiceRestart)
+	<-stopped
+	if _, err := net.Dial("tcp", strings.TrimSuffix(strings.TrimPrefix(address, "http://"), "/")); err == nil {
+		t.Error("the port is still open")
+	}
+}
+
+// TestShutdownDoesNotWaitForever has a client that never answers the close frame.
+func TestShutdownDoesNotWaitForever(t *testing.T) {
+	address, stop := startStoppable(t, Config{Drain: 100 * time.Millisecond})
+	conn := rawEcho(t, strings.TrimPrefix(address, "http://"), "/echo")
+	defer conn.Close()
+	begin := time.Now()
+	stop()
+	if took := time.Since(begin); took > 3*time.Second {
+		t.Errorf("stopping took %v", took)
+	}
+}
+
+func TestTLS(t *testing.T) {
+	cert, key, pool := certificate(t)
+	address := start(t, Config{TLSCert: cert, TLSKey: key})
+	if !strings.HasPrefix(address, "https://127.0.0.1:") {
+		t.Fatalf("address %q", address)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	conn, err := websocket.Dial(ctx, strings.Replace(address, "https", "wss", 1)+"echo", &websocket.DialOptions{TLS: &tls.Config{RootCAs: pool}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.CloseNow()
+	if err := conn.Write(ctx, websocket.Text, []byte("secret")); err != nil {
+		t.Fatal(err)
+	}
+	if _, p, err := conn.Read(ctx); string(p) != "secret" {
+		t.Errorf("got %q, %v", p, err)
+	}
+}
+
+// TestSetupErrors: each says what is wrong and what to try.
+func TestSetupErrors(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	cert, key, _ := certificate(t)
+	_, otherKey, _ := certificate(t)
+	missing := filepath.Join(t.TempDir(), "missing.pem")
+	empty := filepath.Join(t.TempDir(), "empty.pem")
+	if err := os.WriteFile(empty, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	broken := filepath.Join(t.TempDir(), "broken.pem")
+	if err := os.WriteFile(broken, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("nonsense")}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name   string
+		config Config
+		says   []string
+	}{
+		{"port in use", Config{Listen: taken.Addr().String()}, []string{"in use by", "--listen"}},
+		{"no port", Config{Listen: "localhost"}, []string{"localhost", "host:port"}},
+		{"port is a word", Config{Listen: "127.0.0.1:web"}, []string{"web", "65535"}},
+		{"port too large", Config{Listen: "127.0.0.1:65536"}, []string{"65536", "65535"}},
+		{"foreign address", Config{Listen: "192.0.2.1:0"}, []string{"192.0.2.1", "not an address of this machine"}},
+		{"unknown host", Config{Listen: "no-such-host.invalid:0"}, []string{"no-such-host.invalid", "not an address of this machine"}},
+		{"only a certificate", Config{TLSCert: cert}, []string{"--tls-cert", "--tls-key"}},
+		{"only a key", Config{TLSKey: key}, []string{"--tls-cert", "--tls-key"}},
+		{"no such certificate", Config{TLSCert: missing, TLSKey: key}, []string{"no file", missing, "certificate"}},
+		{"no such key", Config{TLSCert: cert, TLSKey: missing}, []string{"no file", missing, "key"}},
+		{"a folder", Config{TLSCert: t.TempDir(), TLSKey: key}, []string{"cannot read", "certificate"}},
+		{"an empty file", Config{TLSCert: empty, TLSKey: key}, []string{empty, "no certificate", "BEGIN CERTIFICATE"}},
+		{"files swapped", Config{TLSCert: key, TLSKey: cert}, []string{key, "no certificate"}},
+		{"a broken certificate", Config{TLSCert: broken, TLSKey: key}, []string{broken, "cannot be understood"}},
+		{"another's key", Config{TLSCert: cert, TLSKey: otherKey}, []string{otherKey, "does not belong", cert}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			c.config.Logger = quiet
+			if c.config.Listen == "" {
+				c.config.Listen = "127.0.0.1:0"
+			}
+			err := Run(t.Context(), c.config)
+			if _, ok := errors.AsType[*SetupError](err); !ok {
+				t.Fatalf("%v is not a *SetupError", err)
+			}
+			for _, part := range c.says {
+				if !strings.Contains(err.Error(), part) {
+					t.Errorf("%q does not say %q", err, part)
+				}
+			}
+		})
+	}
+}
+
+// certificate makes a key pair for 127.0.0.1 and returns its files.
+func certificate(t *testing.T) (certFile, keyFile string, pool *x509.CertPool) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write := func(name, kind string, der []byte) string {
+		file := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	pool = x509.NewCertPool()
+	certPEM := write("cert.pem", "CERTIFICATE", der)
+	content, err := os.ReadFile(certPEM)
+	if err != nil || !pool.AppendCertsFromPEM(content) {
+		t.Fatal("the certificate does not read back")
+	}
+	return certPEM, write("key.pem", "PRIVATE KEY", keyDER), pool
+}
