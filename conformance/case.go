@@ -155,12 +155,13 @@ func (c *Case) establishServer(s *session) error {
 	resp := s.req.goodResponse()
 	var agreed *agreement
 	if c.terms != nil {
-		if err := c.terms.offeredTo(s.offered); err != nil {
+		answer, err := c.terms.answerTo(s.offered)
+		if err != nil {
 			s.decline()
 			return err
 		}
-		resp.lines = append(resp.lines, "Sec-WebSocket-Extensions: "+c.terms.answer())
-		agreed = c.terms.agreed()
+		resp.lines = append(resp.lines, "Sec-WebSocket-Extensions: "+answer.answer())
+		agreed = answer.agreed()
 	}
 	s.write("handshake: "+resp.line, head(resp.line, resp.lines))
 	s.begin(agreed)

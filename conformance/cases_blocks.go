@@ -72,7 +72,7 @@ func blockCases(t *table) {
 func needsTakeover() step {
 	return step{do: func(s *session) error {
 		if !s.squeeze.takeover {
-			return unimplemented("the server answered client_no_context_takeover")
+			return unimplemented("no context takeover for the side that tests")
 		}
 		return nil
 	}}
@@ -110,7 +110,7 @@ func levelCases(t *table, section string) {
 // needsWindow: flate does not know windows of less than 32 KiB, so a longer message could refer too far back.
 func (s *session) needsWindow(n int) error {
 	if s.squeeze.bits < 15 && n > window(s.squeeze.bits) {
-		return unimplemented("the server answered client_max_window_bits=%d", s.squeeze.bits)
+		return unimplemented("the agreed window has %d bits", s.squeeze.bits)
 	}
 	return nil
 }

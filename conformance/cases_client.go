@@ -93,7 +93,8 @@ func gone() step {
 		e, ok := s.await(s.patience)
 		switch {
 		case !ok:
-			return failed("the client keeps the connection open")
+			s.note("the client sends nothing, but keeps the connection open for more than %v", s.patience)
+			return hangUp().do(s)
 		case e.kind == evEnd:
 			return nil
 		case e.kind == evClose:
@@ -103,6 +104,19 @@ func gone() step {
 			return failed("the client sent %s", e.why)
 		}
 		return failed("the client took the handshake as good: it sent %s", e)
+	}}
+}
+
+// notUpgraded is for answers that are complete HTTP responses: a client may keep the connection for other requests, but must
+// not speak WebSocket on it.
+func notUpgraded() step {
+	return step{says: "does not speak WebSocket on the connection", do: func(s *session) error {
+		e, ok := s.await(quiet)
+		if !ok {
+			return hangUp().do(s)
+		}
+		s.unread(e)
+		return gone().do(s)
 	}}
 }
 
@@ -119,7 +133,7 @@ func clientHandshakeCases(t *table) {
 	}
 	status := func(code int) edit { return firstLine(fmt.Sprintf("HTTP/1.1 %d %s", code, http.StatusText(code))) }
 	for _, code := range []int{200, 204, 400, 403, 404, 426, 500, 503} {
-		bad(fmt.Sprintf("status %d", code), status(code))
+		t.add(section, fmt.Sprintf("answer: status %d", code), answer([]frame{hello, ping("")}, status(code), with("Content-Length: 0")), notUpgraded())
 	}
 	bad("no Upgrade", without("Upgrade"))
 	bad("Upgrade: h2c", replaced("Upgrade", "Upgrade: h2c"))

@@ -135,7 +135,7 @@ func offerCases(t *table, bad string) {
 		}
 		return s.agreesOn(&terms{})
 	}}).onlyServer().byHand()
-	t.add(section, "answer: "+bad, answer(nil, with("Sec-WebSocket-Extensions: "+extension+"; "+bad)), gone()).onlyClient().byHand()
+	t.add(section, "answer: "+bad, answer([]frame{text("hello"), ping("")}, with("Sec-WebSocket-Extensions: "+extension+"; "+bad)), gone()).onlyClient().byHand()
 }
 
 // openExtension opens a connection to a server that is known to have compression.
@@ -207,14 +207,14 @@ func answerParams(t *table) {
 	const section = "7692-7.1"
 	ext := func(v string) edit { return with("Sec-WebSocket-Extensions: " + v) }
 	for _, v := range []string{extension + "; client_max_window_bits", extension + ", " + extension, extension + ", x-unknown", extension + "; mode=fast"} {
-		t.add(section, "answer: "+v, answer(nil, ext(v)), gone()).onlyClient().byHand()
+		t.add(section, "answer: "+v, answer([]frame{text("hello"), ping("")}, ext(v)), gone()).onlyClient().byHand()
 	}
 	t.add(section, "answer: client_max_window_bits that was not offered", step{says: "fails the connection", do: func(s *session) error {
 		if strings.Contains(s.offered, "client_max_window_bits") {
 			s.decline()
 			return unimplemented("the client offers client_max_window_bits")
 		}
-		if err := answer(nil, ext(extension+"; client_max_window_bits=10")).do(s); err != nil {
+		if err := answer([]frame{text("hello"), ping("")}, ext(extension+"; client_max_window_bits=10")).do(s); err != nil {
 			return err
 		}
 		return gone().do(s)

@@ -80,19 +80,20 @@ func (r *Report) WriteSummary(w io.Writer) error {
 	for _, s := range r.sections() {
 		fmt.Fprintf(&b, "%-13s %6d  %10d  %13d  %13d  %6d\n", s.Name, s.Counts[Strict], s.Counts[NonStrict], s.Counts[Informational], s.Counts[Unimplemented], s.Counts[Failed])
 	}
-	fmt.Fprintf(&b, "\n%s %s: %d cases in %.1f s: %s\n", r.Tested, r.Agent, len(r.Results), r.Seconds, r.numbers())
+	fmt.Fprintf(&b, "\n%s %s: %s\n", r.Tested, r.Agent, r.Summary())
 	_, err := io.WriteString(w, b.String())
 	return err
 }
 
-func (r *Report) numbers() string {
+// Summary is one line: the number of cases, the time, and how many have each verdict.
+func (r *Report) Summary() string {
 	var out []string
 	for _, v := range Verdicts() {
 		if n := r.Count(v); n > 0 {
 			out = append(out, fmt.Sprintf("%d %s", n, v))
 		}
 	}
-	return strings.Join(out, ", ")
+	return fmt.Sprintf("%d cases in %.1f s: %s", len(r.Results), r.Seconds, strings.Join(out, ", "))
 }
 
 // sectionCount is one line of the table of sections.

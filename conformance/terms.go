@@ -157,15 +157,20 @@ func (t *terms) apply(a *agreement, p param) error {
 	return nil
 }
 
-// offeredTo reports whether a client's offer allows this answer.
-func (t *terms) offeredTo(offer string) error {
+// answerTo is the answer to a client's offer: the terms, and what the offer demands of every answer, RFC 7692 sections
+// 7.1.1.1 and 7.1.2.1. A client whose offer does not allow the terms is not tested with them.
+func (t *terms) answerTo(offer string) (terms, error) {
 	for _, element := range elements(offer) {
 		if element[0].name != extension {
 			continue
 		}
-		hint, bits := false, 15
+		out, hint, bits := *t, false, 15
 		for _, p := range element[1:] {
 			switch p.name {
+			case "server_no_context_takeover":
+				out.serverNoTakeover = true
+			case "client_no_context_takeover": // only a hint, but a client may count on a server that takes it
+				out.clientNoTakeover = true
 			case "client_max_window_bits":
 				hint = true
 			case "server_max_window_bits":
@@ -174,13 +179,15 @@ func (t *terms) offeredTo(offer string) error {
 		}
 		switch {
 		case t.clientBits != 0 && !hint:
-			return unimplemented("the client's offer %q has no client_max_window_bits", offer)
+			return out, unimplemented("the client's offer %q has no client_max_window_bits", offer)
 		case t.serverBits > bits:
-			return unimplemented("the client's offer %q wants at most %d bits", offer, bits)
+			return out, unimplemented("the client's offer %q wants at most %d bits", offer, bits)
+		case t.serverBits == 0 && bits < 15:
+			out.serverBits = bits
 		}
-		return nil
+		return out, nil
 	}
-	return unimplemented("the client did not offer %s (%s)", extension, orNothing(offer))
+	return *t, unimplemented("the client did not offer %s (%s)", extension, orNothing(offer))
 }
 
 func orNothing(s string) string {
