@@ -8,10 +8,8 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/duplex-websocket/duplex/conformance"
@@ -49,7 +47,7 @@ type conformClientCmd struct {
 }
 
 // Run tests a server. It returns an error if a case failed.
-func (c *conformServerCmd) Run() error {
+func (c *conformServerCmd) Run(ctx context.Context, out output) error {
 	o, expected, err := c.options()
 	if err != nil {
 		return err
@@ -62,22 +60,22 @@ func (c *conformServerCmd) Run() error {
 		}
 		o.Header.Add(strings.TrimSpace(name), strings.TrimSpace(value))
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := untilSignal(ctx)
 	defer stop()
 	report, err := conformance.TestServer(ctx, c.URL, o)
 	if report == nil {
 		return withExit(exitUnreachable, err)
 	}
-	return errors.Join(err, c.finish(os.Stdout, report, expected))
+	return errors.Join(err, c.finish(out.stdout, report, expected))
 }
 
 // Run listens and tests clients. It returns an error if a case failed.
-func (c *conformClientCmd) Run() error {
+func (c *conformClientCmd) Run(ctx context.Context, out output) error {
 	o, expected, err := c.options()
 	if err != nil {
 		return err
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := untilSignal(ctx)
 	defer stop()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -94,13 +92,13 @@ func (c *conformClientCmd) Run() error {
 	}}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(ctx, ln) }()
-	_, _ = fmt.Fprintf(os.Stderr, "listening on ws://%s: /cases, /case?n=1&agent=NAME, /report?agent=NAME (or /getCaseCount, /runCase, /updateReports)\n", ln.Addr())
+	_, _ = fmt.Fprintf(out.stderr, "listening on ws://%s: /cases, /case?n=1&agent=NAME, /report?agent=NAME (or /getCaseCount, /runCase, /updateReports)\n", ln.Addr())
 	var failures, reports = []error{}, 0
 	for ctx.Err() == nil && (c.Stay || reports == 0) {
 		select {
 		case r := <-finished:
 			reports++
-			failures = append(failures, c.finish(os.Stdout, r, expected))
+			failures = append(failures, c.finish(out.stdout, r, expected))
 		case <-ctx.Done():
 		}
 	}
