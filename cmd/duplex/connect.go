@@ -5,10 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/alecthomas/kong"
@@ -22,7 +19,7 @@ type connectCmd struct {
 
 	Header      []string `short:"H" sep:"none" placeholder:"'NAME: VALUE'" help:"Send this header with the handshake. Repeatable."`
 	Subprotocol []string `placeholder:"NAME" help:"Offer this subprotocol. Repeatable, best first."`
-	Compression string   `enum:"off,no-takeover,takeover" default:"off" help:"Offer compression: off, no-takeover or takeover (default ${default})."`
+	Compression string   `enum:"off,no-takeover,takeover" default:"off" placeholder:"MODE" help:"Offer compression: off, no-takeover or takeover (default ${default})."`
 	Origin      string   `placeholder:"URL" help:"Send this Origin, as a browser would."`
 	User        string   `placeholder:"NAME:PASSWORD" help:"Authenticate with HTTP Basic."`
 
@@ -40,7 +37,7 @@ type connectCmd struct {
 	Binary  bool           `group:"Sending" help:"Send what is typed, piped or given with -x as binary messages instead of text."`
 	Whole   bool           `group:"Sending" help:"Send all of standard input as one message, instead of a message for each line."`
 	Slash   bool           `group:"Sending" help:"Obey /commands in piped input and -x too, as the prompt does."`
-	Wait    *time.Duration `placeholder:"DURATION" group:"Sending" help:"How long to wait for answers after the last message (default 1s; 10s with --count; negative: until the server closes)."`
+	Wait    *time.Duration `placeholder:"DURATION" group:"Sending" help:"How long to wait for answers after the last message (default 1s; 10s with --count; --wait=-1s: until the server closes)."`
 	Count   int            `placeholder:"N" group:"Sending" help:"Leave as soon as N messages have come; fewer in the time of --wait is an error."`
 
 	JSON       bool   `name:"json" group:"Showing" help:"Lay out received JSON over several lines."`
@@ -82,7 +79,7 @@ func (c *connectCmd) Help() string {
 			"1    wrong usage: flags, URL, files, or input that is not valid UTF-8",
 			"2    could not connect, or the server refused",
 			"3    the connection was lost, or the server closed it with another code",
-			"4    the server broke the protocol, or says that we did (1002, 1003, 1007, 1010)",
+			"4    the server broke the protocol, or says that we did (1002, 1007, 1010)",
 			"5    fewer messages than --count came in the time of --wait",
 			"130  ended by a signal",
 		}),
@@ -92,8 +89,8 @@ func (c *connectCmd) Help() string {
 func indented(lines []string) string { return "  " + strings.Join(lines, "\n  ") }
 
 // Run connects and stays until one side closes.
-func (c *connectCmd) Run() error {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+func (c *connectCmd) Run(ctx context.Context) error {
+	ctx, stop := untilSignal(ctx)
 	defer stop()
 	return c.run(ctx, processConsole())
 }

@@ -2,12 +2,14 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"unicode/utf8"
 
 	"golang.org/x/term"
@@ -57,6 +59,7 @@ type prompt struct {
 	console *console
 	history *history
 	restore func()
+	wide    atomic.Bool // the line may hold wide characters
 }
 
 const (
@@ -76,10 +79,7 @@ func newPrompt(c *console, h *history) (*prompt, error) {
 		return nil, fmt.Errorf("cannot read single keys from this terminal: %w", err)
 	}
 	p := &prompt{console: c, history: h, restore: restore}
-	p.term = term.NewTerminal(struct {
-		io.Reader
-		io.Writer
-	}{c.stdin, c.stdout}, promptOffline)
+	p.term = term.NewTerminal(&keyboard{p}, promptOffline)
 	p.term.AutoCompleteCallback = completeCommand
 	p.term.History = h
 	p.term.SetBracketedPasteMode(true)
@@ -88,12 +88,36 @@ func newPrompt(c *console, h *history) (*prompt, error) {
 
 func (p *prompt) close() {
 	p.term.SetBracketedPasteMode(false)
+	_, _ = io.WriteString(p.console.stdout, eraseLine) // the prompt; the terminal may be gone
 	p.restore()
 }
 
-// eraseLine clears the terminal's line. The editor does so too, but counts a wide character, such as a Chinese one, as
-// one column and so leaves the end of the line standing.
+// eraseLine clears the terminal's line.
 const eraseLine = "\r\x1b[K"
+
+// keyboard is what the line editor reads and writes. The editor takes every character for one column wide, so it
+// leaves parts of Chinese or emoji standing when it erases; keyboard has it draw such a line anew after each key.
+type keyboard struct{ prompt *prompt }
+
+// firstWide is where Unicode's wide characters begin.
+const firstWide = 0x1100
+
+// Read is called when all keys so far are worked through and drawn.
+func (k *keyboard) Read(b []byte) (int, error) {
+	if k.prompt.wide.Load() {
+		if _, err := k.prompt.term.Write([]byte(eraseLine)); err != nil {
+			return 0, err
+		}
+	}
+	return k.prompt.console.stdin.Read(b)
+}
+
+func (k *keyboard) Write(b []byte) (int, error) {
+	if bytes.ContainsFunc(b, func(r rune) bool { return r >= firstWide && r != utf8.RuneError }) {
+		k.prompt.wide.Store(true)
+	}
+	return k.prompt.console.stdout.Write(b)
+}
 
 // Write shows lines above the prompt. b must end with a line break.
 func (p *prompt) Write(b []byte) (int, error) {
@@ -108,6 +132,7 @@ func (p *prompt) Write(b []byte) (int, error) {
 
 // readLine waits for the next line. io.EOF: the person wants to leave.
 func (p *prompt) readLine() (string, error) {
+	p.wide.Store(false)
 	line, err := p.term.ReadLine()
 	if errors.Is(err, term.ErrPasteIndicator) {
 		err = nil

@@ -65,15 +65,10 @@ func (c *connectCmd) dialOptions() (*websocket.DialOptions, error) {
 	if err != nil {
 		return nil, err
 	}
-	modes := map[string]websocket.CompressionMode{
-		"off":         websocket.CompressionOff,
-		"no-takeover": websocket.CompressionNoTakeover,
-		"takeover":    websocket.CompressionTakeover,
-	}
 	return &websocket.DialOptions{
 		Options: websocket.Options{
 			Subprotocols:     c.Subprotocol,
-			Compression:      websocket.Compression{Mode: modes[c.Compression], Threshold: -1},
+			Compression:      websocket.Compression{Mode: compressionModes[c.Compression], Threshold: -1},
 			MaxMessage:       c.MaxMessage,
 			HandshakeTimeout: c.ConnectTimeout,
 		},

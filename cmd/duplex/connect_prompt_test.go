@@ -13,14 +13,14 @@ import (
 	"github.com/duplex-websocket/duplex/websocket"
 )
 
-// screen collects what a terminal would show and lets a test wait for it.
-type screen struct {
+// shownScreen collects what a terminal would show and lets a test wait for it.
+type shownScreen struct {
 	mu      sync.Mutex
 	written strings.Builder
 	changed chan struct{}
 }
 
-func (s *screen) Write(p []byte) (int, error) {
+func (s *shownScreen) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.written.Write(p)
@@ -31,7 +31,7 @@ func (s *screen) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (s *screen) text() string {
+func (s *shownScreen) text() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.written.String()
@@ -41,7 +41,7 @@ func (s *screen) text() string {
 type person struct {
 	t      *testing.T
 	keys   io.Writer
-	screen *screen
+	screen *shownScreen
 	ended  chan error
 	raw    *bool
 }
@@ -62,7 +62,7 @@ func sit(t *testing.T, args ...string) *person {
 		t.Fatal(err)
 	}
 	stdin, keys := io.Pipe()
-	p := &person{t: t, keys: keys, screen: &screen{changed: make(chan struct{}, 1)}, ended: make(chan error, 1), raw: new(bool)}
+	p := &person{t: t, keys: keys, screen: &shownScreen{changed: make(chan struct{}, 1)}, ended: make(chan error, 1), raw: new(bool)}
 	con := &console{
 		stdin: stdin, stdout: p.screen, stderr: p.screen, stdinTerminal: true, stdoutTerminal: true, stderrTerminal: true,
 		raw: func() (func(), error) {

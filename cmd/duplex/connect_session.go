@@ -262,11 +262,11 @@ func (s *session) once(ctx context.Context) (opened time.Time, err error) {
 		return time.Now(), explainDial(s.url, err)
 	}
 	defer conn.CloseNow()
-	s.announce(conn)
-	if s.prompt != nil {
+	if s.prompt != nil { // what is printed next draws it
 		s.prompt.term.SetPrompt(promptOnline)
 		defer s.prompt.term.SetPrompt(promptOffline)
 	}
+	s.announce(conn)
 	t := &talk{session: s, conn: conn, arrived: make(chan struct{}, 1), finished: make(chan error, 1)}
 	opened = time.Now()
 	return opened, t.run(ctx)
