@@ -255,7 +255,12 @@ func lostBecause(err error, closed *websocket.CloseError) string {
 func (t *talk) closedByServer(closed *websocket.CloseError) error {
 	text := fmt.Sprintf("closed by the server with %v%s", closed.Code, quoted(closed.Reason))
 	switch closed.Code {
-	case websocket.StatusNormalClosure, websocket.StatusGoingAway, websocket.StatusNoStatus:
+	case websocket.StatusGoingAway, websocket.StatusNoStatus:
+		if t.cmd.Reconnect { // a server that goes away comes back
+			return withExit(exitAbnormal, errors.New(text))
+		}
+		fallthrough
+	case websocket.StatusNormalClosure:
 		t.printer.notice("%s", text)
 		if t.unsent() {
 			return withExit(exitAbnormal, errors.New("the server closed before all of the input was sent"))

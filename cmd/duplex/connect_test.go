@@ -529,6 +529,10 @@ func TestConnectReconnects(t *testing.T) {
 			return
 		}
 		defer c.CloseNow()
+		if attempt == 3 {
+			c.Close(r.Context(), websocket.StatusGoingAway, "restarting")
+			return
+		}
 		if attempt == 1 {
 			return // lost
 		}
@@ -539,9 +543,9 @@ func TestConnectReconnects(t *testing.T) {
 	url := "ws" + strings.TrimPrefix(server.URL, "http")
 	r := connect(t, "", "--reconnect", "--wait=-1s", url)
 	r.want(t, exitOK, "here again\n")
-	r.says(t, "the connection was lost", "connecting again in", "status 503")
-	if attempts.Load() != 3 {
-		t.Errorf("%d connections, want 3", attempts.Load())
+	r.says(t, "the connection was lost", "connecting again in", "status 503", "1001 (going away): restarting")
+	if attempts.Load() != 4 {
+		t.Errorf("%d connections, want 4", attempts.Load())
 	}
 
 	refused := serve(t, &websocket.AcceptOptions{Interceptors: []func(*websocket.Upgrade) error{
