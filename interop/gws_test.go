@@ -1,6 +1,7 @@
 package interop
 
 import (
+	"bytes"
 	"errors"
 	"net/http"
 	"strings"
@@ -98,7 +99,7 @@ func (c *gwsConn) OnPing(socket *gws.Conn, p []byte) { socket.WritePong(p) }
 func (c *gwsConn) OnPong(_ *gws.Conn, p []byte)      { c.pongs <- string(p) }
 func (c *gwsConn) OnClose(_ *gws.Conn, err error)    { c.messages <- received{err: gwsEnding(err)} }
 func (c *gwsConn) OnMessage(_ *gws.Conn, m *gws.Message) {
-	c.messages <- received{text: m.Opcode == gws.OpcodeText, p: []byte(m.Data.String())}
+	c.messages <- received{text: m.Opcode == gws.OpcodeText, p: bytes.Clone(m.Bytes())}
 	m.Close()
 }
 
