@@ -163,6 +163,9 @@ func (c *connectCmd) proxy() (func(*http.Request) (*url.URL, error), error) {
 // errors say what was wrong; the flags are ours. Everything that came from the network is made visible.
 func explainDial(u *url.URL, err error) error {
 	text := visible(strings.TrimPrefix(err.Error(), "websocket: "))
+	if rest, found := strings.CutPrefix(text, "no connection to "); found {
+		_, text, _ = strings.Cut(rest, ": ") // our own sentence names the address
+	}
 	if strings.HasPrefix(text, "invalid ") { // the options or the URL: nothing was sent yet
 		return withExit(exitUsage, errors.New(text))
 	}
