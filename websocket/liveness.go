@@ -130,6 +130,11 @@ func (c *Conn) nextCheckLocked() uint32 {
 	}
 	if o.PingInterval > 0 {
 		if c.pingSent != 0 {
+			// The pong may come long before PongTimeout: look again when the
+			// next ping would then be due.
+			if again := c.pingSent + ticks(o.PingInterval); again > o.wheel().now() {
+				earlier(again)
+			}
 			earlier(c.pingSent + ticks(o.PongTimeout))
 		} else {
 			earlier(c.silentSince(o.wheel().now()) + ticks(o.PingInterval))
