@@ -37,8 +37,13 @@ var styles = []string{"event", "blocking"}
 
 func startOurs(t *testing.T, style, setting string, subprotocols ...string) *ourServer {
 	t.Helper()
-	s := &ourServer{ended: make(chan ending, 16), extensions: make(chan string, 16)}
-	accept := websocket.AcceptOptions{Options: ourOptions(setting, subprotocols)}
+	return startOursWith(t, style, ourOptions(setting, subprotocols))
+}
+
+func startOursWith(t *testing.T, style string, o websocket.Options) *ourServer {
+	t.Helper()
+	s := &ourServer{ended: make(chan ending, 64), extensions: make(chan string, 64)}
+	accept := websocket.AcceptOptions{Options: o}
 	h := httptest.NewServer(s.handler(style, accept))
 	t.Cleanup(h.Close)
 	s.url = "ws" + strings.TrimPrefix(h.URL, "http")
