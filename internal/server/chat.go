@@ -32,6 +32,7 @@ const tooManyRefusals = 100
 type ChatConfig struct {
 	Rooms        []string // rooms that are offered to everybody; default lobby, tea-house and pictures
 	RoomMembers  int      // people in one room; default 500
+	People       int      // people in all rooms; default 10,000
 	TextRunes    int      // characters of a text; default 4,000
 	PictureBytes int      // bytes of a picture; default 8 MiB
 
@@ -49,6 +50,7 @@ func (c ChatConfig) withDefaults() ChatConfig {
 		c.Rooms = []string{"lobby", "tea-house", "pictures"}
 	}
 	c.RoomMembers = cmp.Or(c.RoomMembers, 500)
+	c.People = cmp.Or(c.People, 10_000)
 	c.TextRunes = cmp.Or(c.TextRunes, 4000)
 	c.PictureBytes = cmp.Or(c.PictureBytes, 8<<20)
 	c.HistoryMessages = cmp.Or(c.HistoryMessages, 50)
@@ -60,9 +62,9 @@ func (c ChatConfig) withDefaults() ChatConfig {
 	return c
 }
 
-// outbox is what may wait for a slow visitor: the whole history and then some pictures. Beyond that it is disconnected with
+// backlog is what may wait for a slow visitor: the whole history and then some pictures. Beyond that it is disconnected with
 // 1013, comes back and gets the history again; the others never wait for it.
-func (c *ChatConfig) outbox() int { return int(c.HistoryBytes) + 2*c.PictureBytes + 1<<20 }
+func (c *ChatConfig) backlog() int { return int(c.HistoryBytes) + 2*c.PictureBytes + 1<<20 }
 
 // maxMessage leaves room for a picture as base64 in JSON, and for one that is a little too large to be told so.
 func (c *ChatConfig) maxMessage() int64 { return int64(c.PictureBytes)*4/3 + 256<<10 }
@@ -85,8 +87,9 @@ func newChat(config ChatConfig, logger *slog.Logger) *chat {
 		HistoryMessages: config.HistoryMessages, HistoryBytes: config.HistoryBytes,
 	})}
 	c.socket = &websocket.Server{Handler: c, DrainCode: websocket.StatusServiceRestart, Accept: websocket.AcceptOptions{
-		Options:      websocket.Options{MaxMessage: config.maxMessage(), Outbox: config.outbox(), Logger: logger},
+		Options:      websocket.Options{MaxMessage: config.maxMessage(), Logger: logger},
 		Interceptors: []func(*websocket.Upgrade) error{c.intercept},
+		Limit:        &websocket.ConnLimit{Total: config.People},
 	}}
 	return c
 }
@@ -94,13 +97,13 @@ func newChat(config ChatConfig, logger *slog.Logger) *chat {
 // visitor is one connection in one room. It implements hub.Subscriber.
 type visitor struct {
 	admission
-	conn *websocket.Conn
-	chat *chat
+	backlog
+	chat *chat // immutable
 
 	// Set in Open, then owned by the calls of Message, which come one at a time.
 	membership *hub.Membership
 	messages   bucket
-	bytes      bucket
+	volume     bucket
 	refused    int // in a row
 }
 
@@ -116,9 +119,9 @@ func (c *chat) Open(conn *websocket.Conn) {
 		return
 	}
 	v := &visitor{
-		admission: *a, conn: conn, chat: c,
+		admission: *a, chat: c, backlog: backlog{conn: conn, limit: c.config.backlog()},
 		messages: bucket{rate: c.config.MessageRate, burst: c.config.MessageBurst},
-		bytes:    bucket{rate: c.config.ByteRate, burst: c.config.ByteBurst},
+		volume:   bucket{rate: c.config.ByteRate, burst: c.config.ByteBurst},
 	}
 	var replaced *visitor
 	membership, err := c.hub.Join(a.topic(), hub.Joining{
@@ -206,12 +209,9 @@ func (v *visitor) Deliver(m *hub.Message) {
 	v.send(m)
 }
 
-func (v *visitor) send(m *hub.Message) {
-	// An error means that the connection is closed or closing; Close follows and leaves the room.
-	_ = v.conn.SendPrepared(m.Encoded(encode).(*websocket.Prepared))
-}
+func (v *visitor) send(m *hub.Message) { v.add(m.Encoded(encode).(*websocket.Prepared)) }
 
-func (v *visitor) sendJSON(value any) { _ = v.conn.Send(websocket.Text, mustJSON(value)) }
+func (v *visitor) sendJSON(value any) { v.add(websocket.NewPrepared(websocket.Text, mustJSON(value))) }
 
 // receive handles one message; the result is what the sender is told if it was not passed on.
 func (v *visitor) receive(typ websocket.MessageType, p []byte) *problem {
@@ -254,11 +254,11 @@ func (v *visitor) receive(typ websocket.MessageType, p []byte) *problem {
 // allow books a message of n bytes, or says when it may be sent again.
 func (v *visitor) allow(n int) time.Duration {
 	now := time.Now()
-	if wait := max(v.messages.wait(1, now), v.bytes.wait(float64(n), now)); wait > 0 {
+	if wait := max(v.messages.wait(1, now), v.volume.wait(float64(n), now)); wait > 0 {
 		return wait
 	}
 	v.messages.take(1)
-	v.bytes.take(float64(n))
+	v.volume.take(float64(n))
 	return 0
 }
 

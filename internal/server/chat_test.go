@@ -398,3 +398,26 @@ func TestRooms(t *testing.T) {
 		t.Errorf("rooms: %s %v", body, response.Header)
 	}
 }
+
+// TestSlowReader has somebody in the room who reads nothing: it is sent away, and the others never wait for it.
+func TestSlowReader(t *testing.T) {
+	const size, count = 1 << 20, 24
+	address := start(t, Config{Chat: ChatConfig{PictureBytes: size, HistoryBytes: size, MessageBurst: 100, ByteBurst: 1 << 30}})
+	rawEcho(t, strings.TrimPrefix(address, "http://"), "/chat?room=lobby&name=Slow")
+	ann, _ := enter(t, address, "Ann")
+	bob, _ := enter(t, address, "Bob")
+	ann.expect("joined")
+	picture := sample("image/jpeg", size)
+	for range count {
+		ann.sendPicture("", "", picture)
+		ann.expect("accepted")
+		if f := bob.expect("picture"); !bytes.Equal(f.picture, picture) {
+			t.Fatal("a picture is damaged")
+		}
+	}
+	for _, c := range []*client{ann, bob} {
+		if f := c.expect("left"); f.Name != "Slow" {
+			t.Errorf("left: %+v", f)
+		}
+	}
+}

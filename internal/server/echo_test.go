@@ -8,6 +8,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"runtime/debug"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -166,10 +168,19 @@ func TestEchoAllocatesNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
-	if allocations > 0 {
+	allowed := 0.0
+	if raceBuild() {
+		allowed = bunch / 4 // there a sync.Pool forgets on purpose
+	}
+	if allocations > allowed {
 		t.Errorf("%v allocations for %d messages", allocations, bunch)
 	}
 	if answer[0] != 0x82 || answer[1] != 64 {
 		t.Errorf("the answer begins with % x", answer[:2])
 	}
+}
+
+func raceBuild() bool {
+	info, _ := debug.ReadBuildInfo()
+	return info != nil && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
 }
