@@ -52,7 +52,7 @@ func controlBetween(t *table, section string) {
 	t.add(section, "a ping between two fragments, each in its own write", sendEach(parts(ping("between"))...), expect(one...))
 	t.add(section, "a ping between two fragments, in single bytes", sendChopped(1, parts(ping("between"))...), expect(one...))
 	t.add(section, "a ping between two fragments is answered before the message ends",
-		send(text("first ").more(), ping("now")), expect(pong("now")), send(cont("second")), expect(ab))
+		send(text("first ").more(), ping("now")), answersNow("now", cont("second"), ab))
 	t.add(section, "an empty ping between two fragments", send(parts(ping(""))...), expect(pong(""), ab))
 	full := string(filler(opText, 125))
 	t.add(section, "a ping of 125 bytes between two fragments", send(parts(ping(full))...), expect(pong(full), ab))
@@ -64,6 +64,24 @@ func controlBetween(t *table, section string) {
 		send(parts(ping("0"), ping("1"), ping("2"), ping("3"), ping("4"), ping("5"), ping("6"), ping("7"), ping("8"), ping("9"))...),
 		expect(pong("0"), pong("1"), pong("2"), pong("3"), pong("4"), pong("5"), pong("6"), pong("7"), pong("8"), pong("9"), ab))
 	t.add(section, "a close frame between two fragments", send(parts(closing(1000, ""))...), expectClose(1000))
+}
+
+// answersNow expects the pong before rest is sent, which ends the message. Later is allowed: section 5.5.2 says as soon as is
+// practical.
+func answersNow(payload string, rest, whole frame) step {
+	return step{says: "answers with a pong at once, then " + expectText([]frame{whole}), do: func(s *session) error {
+		answers := []frame{whole}
+		e, ok := s.await(s.patience)
+		switch {
+		case !ok:
+			s.note("a ping inside an unfinished message is not answered before the message ends (section 5.5.2: as soon as is practical)")
+			answers = []frame{pong(payload), whole}
+		case e.kind != evPong || string(e.payload) != payload:
+			return failed("got %s, expected a pong of %d bytes", e, len(payload))
+		}
+		s.send(rest)
+		return expect(answers...).do(s)
+	}}
 }
 
 func brokenFragments(t *table, section string) {
