@@ -26,9 +26,8 @@ type netConn struct {
 	c           *Conn
 	typ         MessageType
 	read, write deadline
-	mu          sync.Mutex // one Read at a time
-	message     io.Reader  // guarded by mu: what Read reads from, nil between messages
-	readCtx     *deadlineContext
+	mu          sync.Mutex     // one Read at a time
+	message     *messageReader // guarded by mu: what Read reads from, nil between messages
 }
 
 var _ net.Conn = (*netConn)(nil)
@@ -36,12 +35,10 @@ var _ net.Conn = (*netConn)(nil)
 func (n *netConn) Read(p []byte) (int, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.readCtx == nil {
-		n.readCtx = &deadlineContext{Context: context.Background(), d: &n.read}
-	}
+	ctx := n.read.context()
 	for {
 		if n.message == nil {
-			typ, r, err := n.c.Reader(n.readCtx)
+			typ, r, err := n.c.Reader(ctx)
 			if err != nil {
 				return 0, n.mapError(err)
 			}
@@ -51,8 +48,9 @@ func (n *netConn) Read(p []byte) (int, error) {
 				n.c.mu.Unlock()
 				return 0, &ProtocolError{Code: StatusUnsupportedData, Reason: "the message is " + typ.String() + ", not " + n.typ.String()}
 			}
-			n.message = r
+			n.message = r.(*messageReader)
 		}
+		n.message.ctx = ctx
 		m, err := n.message.Read(p)
 		if errors.Is(err, io.EOF) {
 			n.message, err = nil, nil
@@ -65,7 +63,7 @@ func (n *netConn) Read(p []byte) (int, error) {
 }
 
 func (n *netConn) Write(p []byte) (int, error) {
-	if err := n.c.Write(&deadlineContext{Context: context.Background(), d: &n.write}, n.typ, p); err != nil {
+	if err := n.c.Write(n.write.context(), n.typ, p); err != nil {
 		return 0, n.mapError(err)
 	}
 	return len(p), nil
@@ -142,13 +140,15 @@ func (d *deadline) set(t time.Time) {
 	})
 }
 
-func (d *deadline) channel() chan struct{} {
+// context returns a context for one call, which the deadline ends, also one
+// that is set during the call.
+func (d *deadline) context() context.Context {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.past
+	return &deadlineContext{Context: context.Background(), past: d.past}
 }
 
-func isClosed(ch chan struct{}) bool {
+func isClosed(ch <-chan struct{}) bool {
 	select {
 	case <-ch:
 		return true
@@ -157,16 +157,16 @@ func isClosed(ch chan struct{}) bool {
 	}
 }
 
-// deadlineContext is a context that a deadline ends.
+// deadlineContext ends when past is closed.
 type deadlineContext struct {
 	context.Context
-	d *deadline
+	past <-chan struct{}
 }
 
-func (c *deadlineContext) Done() <-chan struct{} { return c.d.channel() }
+func (c *deadlineContext) Done() <-chan struct{} { return c.past }
 
 func (c *deadlineContext) Err() error {
-	if isClosed(c.d.channel()) {
+	if isClosed(c.past) {
 		return context.DeadlineExceeded
 	}
 	return nil

@@ -37,7 +37,7 @@ func fixedProxy(raw string) func(*http.Request) (*url.URL, error) {
 
 // selfSigned returns a server's configuration for name and 127.0.0.1, and a
 // client's that trusts it.
-func selfSigned(t *testing.T, name string) (server, client *tls.Config) {
+func selfSigned(t testing.TB, name string) (server, client *tls.Config) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

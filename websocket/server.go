@@ -117,6 +117,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	e, err := s.acceptor.upgrade(w, r)
 	if err != nil {
+		if refused, ok := errors.AsType[*HandshakeError](err); ok && refused.Status == http.StatusInternalServerError {
+			s.acceptor.options.Logger.Error("websocket: a handshake could not be answered", "error", err, "remote", r.RemoteAddr)
+		}
 		return
 	}
 	c := newConn(e, s.sink, false)

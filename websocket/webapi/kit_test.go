@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/duplex-websocket/duplex/websocket"
 )
@@ -153,20 +154,23 @@ type pipeNet struct {
 
 var errNetworkDown = errors.New("the network is down")
 
-// startPipeNet serves h over pipes until the test ends. It is called in the bubble,
-// and stop must be called in it.
-func startPipeNet(h http.Handler) (n *pipeNet, stop func()) {
-	n = &pipeNet{conns: make(chan net.Conn), closed: make(chan struct{})}
+// startPipeNet serves h over pipes until the test ends. It is called in the bubble.
+func startPipeNet(t *testing.T, h http.Handler) *pipeNet {
+	n := &pipeNet{conns: make(chan net.Conn), closed: make(chan struct{})}
 	server := &http.Server{Handler: h}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		_ = server.Serve(n) // ends with the listener
 	}()
-	return n, func() {
+	t.Cleanup(func() {
 		server.Close()
 		<-done
-	}
+		// The library's watchers end by themselves when there are no connections,
+		// but only as long as the bubble's clock runs.
+		time.Sleep(time.Second)
+	})
+	return n
 }
 
 func (n *pipeNet) Accept() (net.Conn, error) {

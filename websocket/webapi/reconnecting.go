@@ -189,7 +189,6 @@ type Reconnecting struct {
 	backoff backoff
 	stop    chan struct{} // closed by Close
 	hurry   chan struct{} // ends the wait for the next attempt
-	done    chan struct{}
 
 	// Guarded by mu.
 	mu       sync.Mutex
@@ -230,7 +229,6 @@ func newReconnecting(url string, protocols []string, o *ReconnectOptions) (*Reco
 		backoff: newBackoff(options),
 		stop:    make(chan struct{}),
 		hurry:   make(chan struct{}, 1),
-		done:    make(chan struct{}),
 		binary:  p.options.BinaryType,
 	}
 	r.init(p.options.Dial.Logger)
@@ -381,7 +379,7 @@ func (r *Reconnecting) finish(err error, lost int64) {
 			events = []Event{&ErrorEvent{Err: err, target: r}}
 		}
 		return append(append(events, r.change(StateEvent{State: StateClosed, Err: err, Lost: lost})...), closed)
-	}, func() { close(r.done) })
+	}, r.end)
 }
 
 // failed reports whether the last connection's end is an error, which giving up
@@ -532,6 +530,3 @@ func (r *Reconnecting) Close(code websocket.StatusCode, reason string) error {
 	}
 	return nil
 }
-
-// Done returns a channel that is closed when the close event has been fired.
-func (r *Reconnecting) Done() <-chan struct{} { return r.done }

@@ -50,6 +50,8 @@ type EventTarget struct {
 	late      []keptEvent // events that were kept and are now to be fired, before tasks
 	tasks     []task
 	running   bool // a goroutine works through tasks
+	ended     bool // the last event was fired, or kept
+	done      chan struct{}
 }
 
 // registration is one listener of one type. Guarded by the target's mu.
@@ -86,6 +88,7 @@ func (t *EventTarget) init(logger *slog.Logger) {
 	t.logger = logger
 	t.listeners = make(map[string][]*registration)
 	t.claimed = make(map[string]bool)
+	t.done = make(chan struct{})
 }
 
 // AddEventListener registers a listener for a type of events. It does nothing
@@ -157,6 +160,35 @@ func setHandler[E Event](t *EventTarget, typ string, f func(E)) {
 		t.register(typ, &registration{handle: handle})
 	}
 }
+
+// Done returns a channel that is closed when the close event has been fired and
+// its listeners, also those that were registered late but before this call, have
+// returned.
+func (t *EventTarget) Done() <-chan struct{} {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.ended || !t.running && len(t.late) == 0 {
+		return t.done
+	}
+	caughtUp := make(chan struct{})
+	t.tasks = append(t.tasks, task{run: noEvents, after: func() { close(caughtUp) }})
+	t.start()
+	return caughtUp
+}
+
+// end is called when the close event was fired, or kept for a listener to come.
+func (t *EventTarget) end() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.late) > 0 { // fired before tasks
+		t.tasks = append(t.tasks, task{run: noEvents, after: t.end})
+		return
+	}
+	t.ended = true
+	close(t.done)
+}
+
+func noEvents() []Event { return nil }
 
 // register adds r, and fires what was kept for its type. mu is held.
 func (t *EventTarget) register(typ string, r *registration) {

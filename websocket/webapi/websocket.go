@@ -115,8 +115,7 @@ func (o *Options) setHandlers(t *EventTarget) {
 // times, error at most once, close once and last.
 type WebSocket struct {
 	EventTarget
-	c    *connection
-	done chan struct{}
+	c *connection
 }
 
 // New begins to open a connection to a ws, wss, http or https URL and returns at
@@ -134,7 +133,7 @@ func NewWithOptions(url string, protocols []string, o *Options) (*WebSocket, err
 	if err != nil {
 		return nil, err
 	}
-	w := &WebSocket{done: make(chan struct{})}
+	w := &WebSocket{}
 	w.init(p.options.Dial.Logger)
 	p.options.setHandlers(&w.EventTarget)
 	w.c = newConnection(p, w, &w.EventTarget)
@@ -151,7 +150,7 @@ func (w *WebSocket) run() {
 			return []Event{closed}
 		}
 		return []Event{&ErrorEvent{Err: err, target: w}, closed}
-	}, func() { close(w.done) })
+	}, w.end)
 }
 
 // URL returns the URL that was given, in its normal form.
@@ -197,6 +196,3 @@ func (w *WebSocket) Close(code websocket.StatusCode, reason string) error {
 	w.c.close(code, reason)
 	return nil
 }
-
-// Done returns a channel that is closed when the close event has been fired.
-func (w *WebSocket) Done() <-chan struct{} { return w.done }

@@ -214,8 +214,7 @@ func TestBinaryTypes(t *testing.T) {
 
 func TestSendBeforeOpenAndAfterClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n, stop := startPipeNet(accepting(t, nil, echo))
-		defer stop()
+		n := startPipeNet(t, accepting(t, nil, echo))
 		o := n.options()
 		release := make(chan struct{})
 		dial := o.Dial.DialContext
@@ -332,7 +331,7 @@ func TestCloseSendsTheRest(t *testing.T) {
 func TestBufferedAmount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		read, leave := make(chan struct{}), make(chan struct{})
-		n, stop := startPipeNet(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		n := startPipeNet(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			conn, _, err := w.(http.Hijacker).Hijack()
 			if err != nil {
 				t.Error(err)
@@ -345,7 +344,6 @@ func TestBufferedAmount(t *testing.T) {
 			<-leave
 			conn.Close()
 		}))
-		defer stop()
 		o := n.options()
 		w := mustNew(t, "ws://h/", nil, &o)
 		j := record(w)
@@ -373,7 +371,7 @@ func TestBufferedAmount(t *testing.T) {
 // A full buffer closes the socket; nothing is thrown.
 func TestFull(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n, stop := startPipeNet(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		n := startPipeNet(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			conn, _, err := w.(http.Hijacker).Hijack()
 			if err != nil {
 				t.Error(err)
@@ -390,7 +388,6 @@ func TestFull(t *testing.T) {
 				}
 			}
 		}))
-		defer stop()
 		o := n.options()
 		o.MaxBuffered = 1000
 		w := mustNew(t, "ws://h/", nil, &o)
