@@ -4,7 +4,8 @@ SHELL       := /bin/bash
 GO          ?= go
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZ_TIME   ?= 90s
-PLATFORMS   := darwin/amd64 darwin/arm64 windows/amd64 windows/arm64 freebsd/amd64 freebsd/arm64 linux/arm64
+# linux/arm stands for everything with 32-bit integers.
+PLATFORMS   ?= darwin/amd64 darwin/arm64 windows/amd64 freebsd/amd64 linux/arm64 linux/arm
 # Modules of their own, so that rivals and their dependencies never reach a user's go.mod.
 NESTED      := interop bench
 # What "make test" runs after deps, in this order.
@@ -44,8 +45,8 @@ vet: $(TALLY_BIN) ## go vet and staticcheck, in every module
 		$(GO) vet ./... ./.ci/tally; $(GO) run $(STATICCHECK) ./... ./.ci/tally; \
 		for module in $(NESTED); do (cd $$module; $(GO) vet ./...; $(GO) run $(STATICCHECK) ./...); done'
 
-unit: $(TALLY_BIN) ## all tests of the main module, with the race detector, in random order
-	@$(TALLY_BIN) go $@ $(GO) test -json -race -shuffle=on -timeout 5m ./... ./.ci/tally
+unit: $(TALLY_BIN) ## tests of the main module but conformance, with the race detector, in random order
+	@$(TALLY_BIN) go $@ $(GO) test -json -race -shuffle=on -timeout 5m $$($(GO) list ./... | grep -v /conformance$$) ./.ci/tally
 
 cross: $(TALLY_BIN) ## build the command and type-check all code and tests for other platforms
 	@$(TALLY_BIN) exit $@ $(SHELL) -ec '\
@@ -64,7 +65,7 @@ interop: $(TALLY_BIN) ## other people's clients and servers, and nginx in betwee
 	@cd interop && $(TALLY_BIN) go $@ $(GO) test -json -count=1 -timeout 5m ./...
 
 browser: $(TALLY_BIN) ## the pages in a real Chromium
-	@cd browser && $(TALLY_BIN) tap $@ node --test --test-reporter=tap
+	@cd browser && $(TALLY_BIN) tap $@ node --test --test-concurrency=1 --test-reporter=tap
 
 bench-test: $(TALLY_BIN) ## the tests of the benchmark itself
 	@cd bench && $(TALLY_BIN) go $@ $(GO) test -json -count=1 -timeout 5m ./...
