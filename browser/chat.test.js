@@ -89,7 +89,7 @@ test('what is not a picture is refused, before or after sending', async (t) => {
   await ann.locator('#composer-error').getByText('big.png is too large: at most 8 MB').waitFor();
   await choose('fake.png', 'image/png', Buffer.from('<script>alert(1)</script>'));
   await ann.click('#send');
-  await ann.locator('#pending .status').getByText('This file is not a PNG').waitFor();
+  await ann.locator('#pending .status').getByText('fake.png is not a PNG').waitFor();
   await ann.getByRole('button', { name: 'Discard' }).click();
   assert.equal(await ann.locator('#pending .message').count(), 0);
   await say(ann, 'sorry');
@@ -258,4 +258,32 @@ test('a tab that is duplicated takes the conversation along', async (t) => {
   await ann.getByRole('button', { name: 'Continue here' }).click();
   await ann.locator('#state[data-state="open"]').waitFor();
   await copy.locator('#banner-title').getByText('goes on in another tab').waitFor();
+});
+
+test('a burst is slowed down by the server, and nothing of it is lost or mixed up', async (t) => {
+  const ann = await enter(t, url, 'Ann', { room: 'burst' });
+  const bob = await enter(t, url, 'Bob', { room: 'burst' });
+  const wanted = Array.from({ length: 30 }, (_, i) => `message ${i}`);
+  await ann.evaluate((all) => {
+    for (const text of all) {
+      document.getElementById('text').value = text;
+      document.getElementById('composer').requestSubmit();
+    }
+  }, wanted);
+  await ann.locator('#pending').getByText('In a moment').first().waitFor();
+  await sees(bob, wanted.at(-1));
+  assert.deepEqual(await texts(bob), wanted);
+  assert.deepEqual(await texts(ann), wanted);
+});
+
+test('coming in while the server is away shows why, and works when it is back', async (t) => {
+  const server = await startServer();
+  const ann = await openPage(t, server.url);
+  await server.kill();
+  await ann.fill('#entry-name', 'Ann');
+  await ann.click('#entry-submit');
+  await ann.locator('#banner-title').getByText('the server cannot be reached').waitFor();
+  await say(ann, 'first');
+  await startServer(new URL(server.url).host);
+  await sees(ann, 'first');
 });

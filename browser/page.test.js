@@ -119,7 +119,7 @@ test('light and dark have enough contrast', async (t) => {
     await sees(page, 'own');
     const low = await page.evaluate(() => {
       const channel = (c) => (c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
-      const canvas = new OffscreenCanvas(1, 1).getContext('2d'); // understands every way to write a colour
+      const canvas = new OffscreenCanvas(1, 1).getContext('2d', { willReadFrequently: true }); // understands every way to write a colour
       const luminance = (color) => {
         canvas.fillStyle = color;
         canvas.fillRect(0, 0, 1, 1);

@@ -52,8 +52,9 @@ class Conversation {
   #stateChanged(state) {
     if (state.name === 'open') this.outbox.start(this.connection);
     else this.outbox.stop();
+    if (state.name === 'waiting') showApp(); // which says why, and when the next attempt is
     if (state.name === 'refused') {
-      showEntry(refusalText(state.error, this), state.error.error.startsWith('room') ? 'entry-room' : 'entry-name');
+      showEntry(() => refusalText(state.error, this), state.error.error.startsWith('room') ? 'entry-room' : 'entry-name');
     }
     showState();
   }
@@ -64,6 +65,7 @@ class Conversation {
   }
 
   on_welcome({ members, history, limits }) {
+    this.limits = limits;
     composer.limits = limits;
     this.people = new Set(members);
     this.showPeople();
@@ -96,7 +98,9 @@ class Conversation {
   }
 
   on_error({ id, code, message, retry }) {
-    const text = has(`error.${code}`) ? t(`error.${code}`, { name: '', limit: '' }) : t('error.other', { message });
+    const item = this.outbox.items.find((one) => one.id === id);
+    const limit = code === 'picture-too-large' ? Math.floor(this.limits.picture / 2 ** 20) : this.limits.text;
+    const text = has(`error.${code}`) ? t(`error.${code}`, { name: item?.file?.name, limit }) : t('error.other', { message });
     if (!this.outbox.refuse(id, text, retry)) composer.error(text);
   }
 
@@ -149,11 +153,14 @@ function showApp() {
   conversation.timeline.toBottom();
 }
 
-function showEntry(error, field = 'entry-name') {
+let entryError = null; // makes the text, in the language of the moment
+
+function showEntry(error = null, field = 'entry-name') {
+  entryError = error;
   $('app').hidden = true;
   $('entry').hidden = false;
   closeSide();
-  showError($('entry-error'), error);
+  showError($('entry-error'), error?.());
   say($('entry-submit'), 'entry.join');
   $('entry-name').value ||= load(localStorage, 'duplex.name') ?? '';
   if (conversation || !$('entry-room').value) $('entry-room').value = conversation?.room ?? requestedRoom();
@@ -251,7 +258,6 @@ function showState() {
   const tick = () => say($('banner-detail'), 'banner.countdown', { seconds: Math.max(0, Math.ceil((state.retryAt - Date.now()) / 1000)) });
   tick();
   countdown = setInterval(tick, 250);
-  if (!$('entry').hidden) showError($('entry-error'), t('banner.waiting', { reason: t(`reason.${state.reason}`) }));
 }
 
 $('banner-action').addEventListener('click', () => conversation?.connection.retry());
@@ -367,6 +373,7 @@ function showLanguage() {
 
 onLanguage(() => {
   showLanguage();
+  if (!$('entry-error').hidden) showError($('entry-error'), entryError());
   showState();
   conversation?.showPeople();
 });

@@ -8,7 +8,7 @@ const maxItems = 50;
 const maxBytes = 64 * 2 ** 20;
 const progressInterval = 100;
 
-/** Events: "change" with the item in detail (state queued, sending, failed or gone; progress from 0 to 1). */
+/** Events: "change" with the item in detail (state queued, sending, paused, failed or gone; progress from 0 to 1). */
 export class Outbox extends EventTarget {
   #items = [];
   #connection = null;
@@ -45,8 +45,8 @@ export class Outbox extends EventTarget {
     this.#connection = null;
     this.#resume();
     clearInterval(this.#progress);
-    if (this.#sending) this.#change(this.#sending, { state: 'queued', progress: 0 });
     this.#sending = null;
+    for (const item of this.#items) if (item.state !== 'failed') this.#change(item, { state: 'queued', progress: 0 });
   }
 
   /** The server has this message; returns it, or undefined if it was not from here. */
@@ -62,7 +62,7 @@ export class Outbox extends EventTarget {
     if (!item) return undefined;
     this.#done(item);
     if (retry) {
-      this.#change(item, { state: 'queued', progress: 0 });
+      this.#change(item, { state: 'paused', progress: 0 });
       this.#pause = setTimeout(() => {
         this.#resume();
         this.#next();
@@ -86,7 +86,7 @@ export class Outbox extends EventTarget {
   }
 
   #next() {
-    const item = this.#items.find((one) => one.state === 'queued');
+    const item = this.#items.find((one) => one.state === 'queued' || one.state === 'paused');
     if (!item || this.#sending || this.#pause || !this.#connection) return;
     this.#sending = item;
     const connection = this.#connection;
