@@ -112,8 +112,11 @@ func Accept(w http.ResponseWriter, r *http.Request, o *AcceptOptions) (*Conn, er
 	if err != nil {
 		return nil, refuse(w, r, internalError("", err))
 	}
-	e, err := a.upgrade(w, r)
+	e, response, err := a.upgrade(w, r)
 	if err != nil {
+		return nil, err
+	}
+	if err := a.send(&e, response); err != nil {
 		return nil, err
 	}
 	return startBlocking(e), nil
@@ -143,26 +146,28 @@ func newAcceptor(o *AcceptOptions) (*acceptor, error) {
 	return &acceptor{AcceptOptions: *o, options: options, terms: options.terms(), origins: origins}, nil
 }
 
-func (a *acceptor) upgrade(w http.ResponseWriter, r *http.Request) (established, error) {
-	e, response, err := a.admit(w.Header(), r)
-	if err != nil {
-		return established{}, refuse(w, r, err)
+// upgrade decides about the request and takes the connection from the HTTP
+// server. The response is not sent yet. With an error the request is answered
+// and nothing is left to do.
+func (a *acceptor) upgrade(w http.ResponseWriter, r *http.Request) (e established, response []byte, err error) {
+	if e, response, err = a.admit(w.Header(), r); err != nil {
+		return established{}, nil, refuse(w, r, err)
 	}
-	ok := false
-	defer func() {
-		if !ok && e.release != nil {
-			e.release()
-		}
-	}()
 	if e.conn, e.buffered, err = takeOver(w); err != nil {
-		return established{}, refuse(w, r, err)
+		e.giveUp()
+		return established{}, nil, refuse(w, r, err)
 	}
-	if err := a.send(e.conn, response); err != nil {
+	return e, response, nil
+}
+
+// giveUp ends what does not become a Conn.
+func (e *established) giveUp() {
+	if e.conn != nil {
 		e.conn.Close()
-		return established{}, &HandshakeError{Reason: "the response could not be sent: " + err.Error(), Err: err}
 	}
-	ok = true
-	return e, nil
+	if e.release != nil {
+		e.release()
+	}
 }
 
 // admit decides about the request and makes the response, without touching the
@@ -300,6 +305,12 @@ func takeOver(w http.ResponseWriter) (net.Conn, []byte, error) {
 	// long as the connection lives. It does not use them any more, so that
 	// their 8 KiB may go.
 	*buffers.Reader, *buffers.Writer = bufio.Reader{}, bufio.Writer{}
+	// Deadlines that the server left (ReadTimeout, WriteTimeout) would end the
+	// WebSocket in the middle.
+	if err := conn.SetDeadline(time.Time{}); err != nil {
+		conn.Close()
+		return nil, nil, internalError("the connection is broken: ", err)
+	}
 	return conn, buffered, nil
 }
 
@@ -310,20 +321,20 @@ func hijackAdvice(err error) string {
 	return "; a middleware wraps the http.ResponseWriter: it must have a method Hijack or Unwrap (http.TimeoutHandler has none)"
 }
 
-// send writes the response within HandshakeTimeout. Deadlines that the HTTP
-// server left on the connection (ReadTimeout, WriteTimeout) end here; they would
-// end the WebSocket in the middle.
-func (a *acceptor) send(conn net.Conn, response []byte) error {
-	if err := conn.SetDeadline(time.Time{}); err != nil {
-		return err
+// send writes the response within HandshakeTimeout.
+func (a *acceptor) send(e *established, response []byte) error {
+	err := e.conn.SetWriteDeadline(time.Now().Add(a.options.HandshakeTimeout))
+	if err == nil {
+		_, err = e.conn.Write(response)
 	}
-	if err := conn.SetWriteDeadline(time.Now().Add(a.options.HandshakeTimeout)); err != nil {
-		return err
+	if err == nil {
+		err = e.conn.SetWriteDeadline(time.Time{})
 	}
-	if _, err := conn.Write(response); err != nil {
-		return err
+	if err != nil {
+		e.giveUp()
+		return &HandshakeError{Reason: "the response could not be sent: " + err.Error(), Err: err}
 	}
-	return conn.SetWriteDeadline(time.Time{})
+	return nil
 }
 
 // refuse answers the request with the error and returns it. The HTTP server then

@@ -568,5 +568,9 @@ func upgrade(w http.ResponseWriter, r *http.Request, o *AcceptOptions) (establis
 	if err != nil {
 		return established{}, err
 	}
-	return a.upgrade(w, r)
+	e, response, err := a.upgrade(w, r)
+	if err != nil {
+		return established{}, err
+	}
+	return e, a.send(&e, response)
 }

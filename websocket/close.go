@@ -73,6 +73,7 @@ func (c *Conn) beginClose(code StatusCode, reason string) error {
 	w := c.options.wheel()
 	c.closeBy = w.after(c.options.CloseTimeout)
 	w.schedule(c, c.closeBy)
+	c.wakeRoom() // the inbox need not wait for the program any more
 	_ = c.pushed(nil)
 	return nil
 }

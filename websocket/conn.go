@@ -114,12 +114,15 @@ type established struct {
 }
 
 // sink takes what a connection's reader finds. Its methods are called by the
-// reader alone, in the order opened, data, closed.
+// reader alone, in the order opened, data, ending, closed.
 type sink interface {
 	opened(c *Conn)
 	// data takes a message, or a piece of one that final ends; p is borrowed.
 	// It may block, and then holds up this connection only.
 	data(c *Conn, typ MessageType, p []byte, final bool)
+	// ending is called before the peer's close frame or mistake is acted on.
+	// It may wait until the program has answered what came before.
+	ending(c *Conn)
 	closed(c *Conn, err error)
 }
 

@@ -514,7 +514,7 @@ func TestPRISMA20210118DuplicatePongs(t *testing.T) {
 
 // The slow reader of a broadcast harms nobody else.
 func TestSlowReaderHarmsNobody(t *testing.T) {
-	s := &Server{Accept: AcceptOptions{Options: Options{Outbox: 64 << 10, Overflow: OverflowDrop}}}
+	s := &Server{Accept: AcceptOptions{Options: Options{Outbox: 128 << 10, Overflow: OverflowDrop}}}
 	s.Handler = &HandlerFuncs{OnMessage: func(_ *Conn, typ MessageType, p []byte) {
 		m := NewPrepared(typ, p)
 		s.Range(func(c *Conn) bool { _ = c.SendPrepared(m); return true })
@@ -550,7 +550,7 @@ func TestSlowReaderHarmsNobody(t *testing.T) {
 	dropped := uint64(0)
 	s.Range(func(c *Conn) bool {
 		dropped += c.Dropped()
-		if b := c.Buffered(); b > 64<<10 {
+		if b := c.Buffered(); b > 128<<10 {
 			t.Errorf("%d bytes wait for one connection", b)
 		}
 		return true

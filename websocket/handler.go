@@ -70,4 +70,7 @@ func (s *handlerSink) opened(c *Conn) {
 
 func (s *handlerSink) data(c *Conn, typ MessageType, p []byte, _ bool) { s.handler.Message(c, typ, p) }
 
+// ending implements sink: the handler is through with all that came before.
+func (s *handlerSink) ending(*Conn) {}
+
 func (s *handlerSink) closed(c *Conn, err error) { s.handler.Close(c, err) }

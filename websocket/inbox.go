@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"time"
 )
 
 // inbox is the sink of a blocking connection: the reader puts pieces of
@@ -23,6 +24,7 @@ type inbox struct {
 	pieces []piece
 	bytes  int
 	end    error
+	owing  bool // the program has taken a piece and not asked for the next
 
 	// Owned by who has the turn.
 	begun   bool        // a piece of the current message was taken
@@ -75,6 +77,49 @@ func (in *inbox) data(c *Conn, typ MessageType, p []byte, final bool) {
 	}
 }
 
+// endingGrace is how long a program that blocks may take to answer what came
+// before the peer's close frame.
+const endingGrace = time.Second
+
+// ending implements sink: it waits until the program has taken all that came
+// before and asks for more. Otherwise its answers would find the connection
+// closed, although it had no chance to know. RFC 6455, section 5.5.1, lets a
+// close frame be answered a little later. The wait ends after endingGrace, as the
+// program may never ask again, and when the program closes by itself.
+func (in *inbox) ending(c *Conn) {
+	if in.settled() {
+		return
+	}
+	c.uncork() // the answers must not wait for the reader while the reader waits
+	defer c.cork()
+	timeout := time.NewTimer(endingGrace)
+	defer timeout.Stop()
+	for done := c.Done(); !in.settled(); {
+		c.mu.Lock()
+		changed := c.roomChan()
+		c.mu.Unlock()
+		if c.closing.Load() {
+			return
+		}
+		select {
+		case <-in.space:
+		case <-changed:
+		case <-done:
+			return
+		case <-timeout.C:
+			return
+		}
+	}
+}
+
+// settled reports whether the program has taken everything and waits for more,
+// or has never taken anything.
+func (in *inbox) settled() bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return len(in.pieces) == 0 && !in.owing
+}
+
 // closed implements sink.
 func (in *inbox) closed(_ *Conn, err error) {
 	in.mu.Lock()
@@ -102,16 +147,19 @@ func (in *inbox) take(ctx context.Context) (piece, error) {
 				in.pieces = nil
 			}
 			in.bytes -= len(p.data)
+			in.owing = true
 			in.mu.Unlock()
 			signal(in.space)
 			in.begun, in.typ = !p.final, p.typ
 			return p, nil
 		}
 		end := in.end
+		in.owing = false
 		in.mu.Unlock()
 		if end != nil {
 			return piece{}, end
 		}
+		signal(in.space)
 		select {
 		case <-in.ready:
 		case <-ctx.Done():

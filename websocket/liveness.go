@@ -87,7 +87,7 @@ func (c *Conn) check(now uint32) uint32 {
 		return c.closeBy
 	}
 	c.checkSilence(now)
-	return c.nextCheckLocked()
+	return c.nextCheck()
 }
 
 // checkSilence pings a peer that is silent, and gives up one that stays so.
@@ -111,13 +111,8 @@ func (c *Conn) checkSilence(now uint32) {
 }
 
 // nextCheck returns the tick at which check has something to do, 0 for never.
+// mu is held.
 func (c *Conn) nextCheck() uint32 {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.nextCheckLocked()
-}
-
-func (c *Conn) nextCheckLocked() uint32 {
 	o := c.options
 	next := uint32(0)
 	earlier := func(tick uint32) {

@@ -33,7 +33,11 @@ func (readBuffers) Put(b []byte) { readPool.Put((*readBuffer)(b[:readSize])) }
 func (c *Conn) start(buffered []byte) {
 	c.heard()
 	c.born = c.options.wheel().now()
-	c.options.wheel().schedule(c, c.nextCheck())
+	c.mu.Lock()
+	next := c.nextCheck()
+	c.flush()
+	c.mu.Unlock()
+	c.options.wheel().schedule(c, next)
 	go c.run(buffered)
 }
 
@@ -115,6 +119,9 @@ func (c *Conn) receive(p []byte) (end error) {
 		case protocol.EventNone:
 			return nil
 		default:
+			if ev.Kind == protocol.EventClose || ev.Kind == protocol.EventFailed {
+				c.sink.ending(c)
+			}
 			if err := c.control(&ev); err != nil {
 				return err
 			}

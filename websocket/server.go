@@ -13,6 +13,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/duplex-websocket/duplex/websocket/protocol"
 )
 
 // Driver says what drives a Server's connections. The behaviour is the same.
@@ -115,15 +117,20 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		})
 		return
 	}
-	e, err := s.acceptor.upgrade(w, r)
+	e, response, err := s.acceptor.upgrade(w, r)
 	if err != nil {
 		if refused, ok := errors.AsType[*HandshakeError](err); ok && refused.Status == http.StatusInternalServerError {
 			s.acceptor.options.Logger.Error("websocket: a handshake could not be answered", "error", err, "remote", r.RemoteAddr)
 		}
 		return
 	}
+	// A client that has the response must find its connection in Range, so the
+	// connection is remembered before the response leaves: it is the first
+	// thing in the outbox.
 	c := newConn(e, s.sink, false)
 	c.server = s
+	c.out = protocol.GetBuffer(len(response))
+	c.out.B = append(c.out.B, response...)
 	if !s.remember(c) {
 		c.drainClose(s.drainCode())
 	}
