@@ -298,7 +298,10 @@ func (c *connection) settle() int64 {
 	if c.conn == nil {
 		return 0
 	}
-	c.inFlight = min(c.inFlight, int64(c.conn.Buffered()))
+	// A connection that ended has let go of its outbox, sent or not.
+	if inOutbox := int64(c.conn.Buffered()); c.conn.Err() == nil {
+		c.inFlight = min(c.inFlight, inOutbox)
+	}
 	return c.inFlight
 }
 
@@ -331,7 +334,7 @@ func (c *connection) end(clean bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if clean {
-		c.settle()
+		c.inFlight = 0 // the close frame came behind it
 	}
 	c.unsent += c.queued + c.inFlight
 	c.state, c.conn, c.queue, c.queued, c.inFlight = Closed, nil, nil, 0, 0

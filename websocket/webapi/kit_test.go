@@ -243,3 +243,19 @@ func acceptKey(key string) (string, error) {
 	sum := sha1.Sum([]byte(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
 	return base64.StdEncoding.EncodeToString(sum[:]), nil
 }
+
+// runner is a WebSocket or a Reconnecting.
+type runner interface {
+	Socket
+	Done() <-chan struct{}
+	run()
+}
+
+// launch starts a socket whose listeners are registered, and ends it with the test.
+func launch(t *testing.T, s runner) {
+	go s.run()
+	t.Cleanup(func() {
+		s.Close(0, "")
+		<-s.Done()
+	})
+}

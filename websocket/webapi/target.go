@@ -33,8 +33,10 @@ type ListenerOptions struct {
 // In a browser a script registers its listeners before the first event can come.
 // Here the connection may be faster than the program. So an event for which no
 // listener or handler was ever registered is kept until one is, and fired then:
-// registering after New misses nothing. Register for open first, or set the
-// handlers in Options, where the order of open and the first messages matters.
+// registering after New misses nothing. That holds for the first listener of a
+// type; the second may miss what the first one heard. Register for open first, or
+// set the handlers in Options, where the order of open and the first messages
+// matters.
 // Up to 1,024 events or 1 MiB of messages are kept; when more comes, nobody
 // cares, and all but the close event go unheard, as in a browser.
 type EventTarget struct {

@@ -129,6 +129,15 @@ func New(url string, protocols ...string) (*WebSocket, error) {
 // NewWithOptions is New with options. o may be nil. Options that
 // websocket.Dial refuses end in an error event.
 func NewWithOptions(url string, protocols []string, o *Options) (*WebSocket, error) {
+	w, err := newWebSocket(url, protocols, o)
+	if err != nil {
+		return nil, err
+	}
+	go w.run()
+	return w, nil
+}
+
+func newWebSocket(url string, protocols []string, o *Options) (*WebSocket, error) {
 	p, err := newPlan(url, protocols, o)
 	if err != nil {
 		return nil, err
@@ -137,7 +146,6 @@ func NewWithOptions(url string, protocols []string, o *Options) (*WebSocket, err
 	w.init(p.options.Dial.Logger)
 	p.options.setHandlers(&w.EventTarget)
 	w.c = newConnection(p, w, &w.EventTarget)
-	go w.run()
 	return w, nil
 }
 

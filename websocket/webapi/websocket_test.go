@@ -18,16 +18,13 @@ import (
 
 func textLogger(w io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(w, nil)) }
 
+// mustNew makes a WebSocket that launch has yet to start.
 func mustNew(t *testing.T, url string, protocols []string, o *Options) *WebSocket {
 	t.Helper()
-	w, err := NewWithOptions(url, protocols, o)
+	w, err := newWebSocket(url, protocols, o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		w.Close(0, "")
-		<-w.Done()
-	})
 	return w
 }
 
@@ -59,6 +56,7 @@ func TestLife(t *testing.T) {
 		j.add("state %v", w.ReadyState())
 	})
 	w.OnClose(func(*CloseEvent) { j.add("state %v", w.ReadyState()) })
+	launch(t, w)
 	<-w.Done()
 	j.want(t, "open", "state OPEN, target true", "text hello", "origin true", "state CLOSING", `close 3001 "" true`, "state CLOSED")
 	if closed, ok := errors.AsType[*websocket.CloseError](<-ended); !ok || closed.Code != 3001 || closed.Reason != "bye" {
@@ -77,6 +75,7 @@ func TestCloseFrames(t *testing.T) {
 		w := mustNew(t, startServer(t, func(c *websocket.Conn) { ended <- untilClosed(c) }), nil, nil)
 		j := record(w)
 		w.OnOpen(func(*OpenEvent) { w.Close(c.code, c.reason) })
+		launch(t, w)
 		<-w.Done()
 		if closed, ok := errors.AsType[*websocket.CloseError](<-ended); !ok || closed.Code != c.want || closed.Reason != c.reason {
 			t.Errorf("close(%d, %q): the server saw %v", c.code, c.reason, closed)
@@ -98,6 +97,7 @@ func TestPeerCloses(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			w := mustNew(t, startServer(t, c.end), nil, nil)
 			j := record(w)
+			launch(t, w)
 			<-w.Done()
 			j.want(t, append([]string{"open"}, c.want...)...)
 		})
@@ -124,6 +124,7 @@ func TestPeerBreaksProtocol(t *testing.T) {
 	j := record(w)
 	var reported error
 	w.OnError(func(e *ErrorEvent) { reported = e.Err })
+	launch(t, w)
 	<-w.Done()
 	j.want(t, "open", "error", `close 1006 "" false`)
 	if _, ok := errors.AsType[*websocket.ProtocolError](reported); !ok {
@@ -158,6 +159,7 @@ func TestNotOpened(t *testing.T) {
 			j := record(w)
 			var reported error
 			w.OnError(func(e *ErrorEvent) { reported = e.Err; j.add("state %v", w.ReadyState()) })
+			launch(t, w)
 			<-w.Done()
 			j.want(t, "error", "state CLOSED", `close 1006 "" false`)
 			refused, ok := errors.AsType[*websocket.HandshakeError](reported)
@@ -187,6 +189,7 @@ func TestNegotiated(t *testing.T) {
 		}
 		w.Close(1000, "")
 	})
+	launch(t, w)
 	<-w.Done()
 }
 
@@ -208,6 +211,7 @@ func TestBinaryTypes(t *testing.T) {
 			w.Close(0, "")
 		}
 	})
+	launch(t, w)
 	<-w.Done()
 	j.want(t, "open", "bytes a", "blob b", "text c\uFFFD", "text end", `close 1005 "" true`)
 }
@@ -223,6 +227,7 @@ func TestSendBeforeOpenAndAfterClose(t *testing.T) {
 			return dial(ctx, network, addr)
 		}
 		w := mustNew(t, "ws://h/", nil, &o)
+		launch(t, w)
 		if err := w.Send("early"); !errors.Is(err, ErrInvalidState) {
 			t.Errorf("before open: error is %v", err)
 		}
@@ -264,6 +269,7 @@ func TestCloseWhileConnecting(t *testing.T) {
 		}
 		w := mustNew(t, "ws://h/", nil, o)
 		j := record(w)
+		launch(t, w)
 		synctest.Wait()
 		w.Close(1000, "never mind")
 		if w.ReadyState() != Closing {
@@ -283,6 +289,7 @@ func TestMessagesAfterClose(t *testing.T) {
 	w := mustNew(t, url, nil, nil)
 	j := record(w)
 	w.OnMessage(func(*MessageEvent) { w.Close(1000, "enough") })
+	launch(t, w)
 	<-w.Done()
 	j.want(t, "open", "text one", `close 1000 "" true`)
 }
@@ -317,6 +324,7 @@ func TestCloseSendsTheRest(t *testing.T) {
 		}
 		w.Close(1000, "")
 	})
+	launch(t, w)
 	<-w.Done()
 	if n := <-arrived; n != count {
 		t.Errorf("%d messages arrived, want %d", n, count)
@@ -347,6 +355,7 @@ func TestBufferedAmount(t *testing.T) {
 		o := n.options()
 		w := mustNew(t, "ws://h/", nil, &o)
 		j := record(w)
+		launch(t, w)
 		synctest.Wait()
 		for range 100 {
 			w.Send(make([]byte, 1000))
@@ -399,6 +408,7 @@ func TestFull(t *testing.T) {
 				}
 			}
 		})
+		launch(t, w)
 		<-w.Done()
 		j.want(t, "open", "error", `close 1006 "" false`)
 		if n := w.BufferedAmount(); n != 1200 {
@@ -430,6 +440,7 @@ func TestSlowListener(t *testing.T) {
 		next++
 		running = false
 	})
+	launch(t, w)
 	<-w.Done()
 	if next != count {
 		t.Errorf("%d messages came, want %d", next, count)
@@ -446,6 +457,27 @@ func TestHandlersInOptions(t *testing.T) {
 		OnClose:   func(e *CloseEvent) { j.add("%s", describe(e)) },
 	}
 	w := mustNew(t, startServer(t, echo), nil, o)
+	launch(t, w)
 	<-w.Done()
 	j.want(t, "open", "text hi", `close 1005 "" true`)
+}
+
+// Handlers that are set after New miss nothing either, as quick as the server is.
+func TestHandlersAfterNew(t *testing.T) {
+	url := startServer(t, func(c *websocket.Conn) {
+		say(t, c, "1", "2")
+		c.Close(context.Background(), 4000, "")
+	})
+	for range 50 {
+		w, err := New(url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		j := &journal{}
+		w.OnOpen(func(e *OpenEvent) { j.add("%s", describe(e)) })
+		w.OnMessage(func(e *MessageEvent) { j.add("%s", describe(e)) })
+		w.OnClose(func(e *CloseEvent) { j.add("%s", describe(e)) })
+		<-w.Done()
+		j.want(t, "open", "text 1", "text 2", `close 4000 "" true`)
+	}
 }
