@@ -69,8 +69,8 @@ var table = map[string]row{
 		},
 	},
 	"cmd/duplex": {
-		// protocol: connect shows control frames, and Options.OnControl speaks of protocol.Opcode.
-		ours: []string{"internal/server", "hub/natsbroker", "websocket", "websocket/protocol", "client", "conformance"},
+		// connect shows control frames, which Options.OnControl names by protocol.Opcode, and reconnects by the rules of webapi.
+		ours: []string{"internal/server", "hub/natsbroker", "websocket", "websocket/protocol", "websocket/webapi", "client", "conformance"},
 		elsewhere: []string{
 			"github.com/alecthomas/kong", "golang.org/x/term", "github.com/nats-io/nats-server",
 		},

@@ -174,17 +174,22 @@ func explainDial(u *url.URL, err error) error {
 			text += "\n" + visible(hint)
 		}
 	}
-	return &exitError{exitUnreachable, &dialError{fmt.Sprintf("cannot connect to %s: %s", visible(u.Redacted()), text), err}}
+	return explain(exitUnreachable, err, "cannot connect to %s: %s", visible(u.Redacted()), text)
 }
 
-// dialError has a text for people and the cause for worthRetrying.
-type dialError struct {
+// explained is an error with a text for people, and the cause for what looks at it: whether and when to connect again.
+type explained struct {
 	text  string
 	cause error
 }
 
-func (e *dialError) Error() string { return e.text }
-func (e *dialError) Unwrap() error { return e.cause }
+func (e *explained) Error() string { return e.text }
+func (e *explained) Unwrap() error { return e.cause }
+
+// explain makes an error with an exit code. What the format's arguments quote from a server must be visible already.
+func explain(code int, cause error, format string, args ...any) error {
+	return withExit(code, &explained{fmt.Sprintf(format, args...), cause})
+}
 
 // hintsRefused is about a server that answered something else than 101.
 func hintsRefused(err error) []string {

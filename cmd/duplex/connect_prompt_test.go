@@ -47,11 +47,12 @@ type person struct {
 }
 
 const (
-	keyUp    = "\x1b[A"
-	keyLeft  = "\x1b[D"
-	keyEnter = "\r"
-	keyCtrlC = "\x03"
-	keyCtrlD = "\x04"
+	keyUp        = "\x1b[A"
+	keyLeft      = "\x1b[D"
+	keyEnter     = "\r"
+	keyBackspace = "\x7f"
+	keyCtrlC     = "\x03"
+	keyCtrlD     = "\x04"
 )
 
 // sit starts the command at a terminal.
@@ -118,6 +119,10 @@ func TestPromptSendsAndShows(t *testing.T) {
 	p.sees("< hello again\r\n")
 	p.press("你好" + keyEnter)
 	p.sees("< 你好\r\n")
+	p.press("你好" + keyBackspace)
+	p.sees(eraseLine + "> 你") // drawn anew, without half a character
+	p.press(keyEnter)
+	p.sees("< 你\r\n")
 	p.press("/hex 00ff" + keyEnter)
 	p.sees("< binary, 2 bytes\r\n  00000000  00 ff ")
 	p.press("/text \x1b[200~a\x1b[201~" + keyEnter) // pasted

@@ -16,6 +16,7 @@ import (
 
 	"github.com/duplex-websocket/duplex/websocket"
 	"github.com/duplex-websocket/duplex/websocket/protocol"
+	"github.com/duplex-websocket/duplex/websocket/webapi"
 )
 
 // exitSignal is what shells use for a process that a signal ended.
@@ -176,7 +177,8 @@ func (s *session) run(ctx context.Context, from source) error {
 		if time.Since(opened) > steady {
 			wait = backoff{}
 		}
-		pause := wait.next()
+		asked, _ := webapi.RetryAfter(err)
+		pause := min(asked, mostAsked) + wait.next()
 		s.printer.bad("%v", err)
 		s.printer.notice("connecting again in %v", pause.Round(time.Millisecond))
 		if err := s.idle(ctx, pause); err != nil {
@@ -195,6 +197,7 @@ type backoff struct{ attempt int }
 const (
 	backoffBase = 500 * time.Millisecond
 	backoffMost = 30 * time.Second
+	mostAsked   = 5 * time.Minute // what a server may ask for on top
 )
 
 func (b *backoff) next() time.Duration {
@@ -205,14 +208,8 @@ func (b *backoff) next() time.Duration {
 
 // worthRetrying: a server that is away comes back; a wrong URL, password or protocol stays wrong.
 func worthRetrying(err error) bool {
-	if err == nil {
-		return false
-	}
-	if refused, ok := errors.AsType[*websocket.HandshakeError](err); ok {
-		return refused.Status == 0 || refused.Status == 429 || refused.Status >= 500
-	}
 	code := exitCode(err)
-	return code == exitUnreachable || code == exitAbnormal
+	return (code == exitUnreachable || code == exitAbnormal) && !webapi.Fatal(err)
 }
 
 // idle waits between two connections. A person may leave meanwhile; a pipe's next line waits for the connection.

@@ -225,16 +225,16 @@ func (t *talk) ended(err error) error {
 	}
 	if broke, ok := errors.AsType[*websocket.ProtocolError](err); ok {
 		if broke.Code == websocket.StatusMessageTooBig {
-			return withExit(exitAbnormal, fmt.Errorf("a message was longer than --max-message (%s); closed with %v", count(int(t.cmd.MaxMessage), "byte"), broke.Code))
+			return explain(exitAbnormal, err, "a message was longer than --max-message (%s); closed with %v", count(int(t.cmd.MaxMessage), "byte"), broke.Code)
 		}
-		return withExit(exitProtocol, fmt.Errorf("the server broke the protocol: %s; closed with %v", visible(broke.Reason), broke.Code))
+		return explain(exitProtocol, err, "the server broke the protocol: %s; closed with %v", visible(broke.Reason), broke.Code)
 	}
 	closed, ok := errors.AsType[*websocket.CloseError](err)
 	if !ok || closed.Code == websocket.StatusAbnormalClosure {
-		return withExit(exitAbnormal, fmt.Errorf("the connection was lost: %s", visible(lostBecause(err, closed))))
+		return explain(exitAbnormal, err, "the connection was lost: %s", visible(lostBecause(err, closed)))
 	}
 	if closed.Local {
-		return withExit(exitAbnormal, fmt.Errorf("closed with %v%s", closed.Code, quoted(closed.Reason)))
+		return explain(exitAbnormal, err, "closed with %v%s", closed.Code, quoted(closed.Reason))
 	}
 	return t.closedByServer(closed)
 }
@@ -257,7 +257,7 @@ func (t *talk) closedByServer(closed *websocket.CloseError) error {
 	switch closed.Code {
 	case websocket.StatusGoingAway, websocket.StatusNoStatus:
 		if t.cmd.Reconnect { // a server that goes away comes back
-			return withExit(exitAbnormal, errors.New(text))
+			return explain(exitAbnormal, closed, "%s", text)
 		}
 		fallthrough
 	case websocket.StatusNormalClosure:
@@ -267,9 +267,9 @@ func (t *talk) closedByServer(closed *websocket.CloseError) error {
 		}
 		return t.missingAnswers()
 	case websocket.StatusProtocolError, websocket.StatusInvalidPayload, websocket.StatusMandatoryExtension:
-		return withExit(exitProtocol, errors.New(text))
+		return explain(exitProtocol, closed, "%s", text)
 	}
-	return withExit(exitAbnormal, errors.New(text))
+	return explain(exitAbnormal, closed, "%s", text)
 }
 
 // unsentGrace is how long the reader of a pipe may take to hand over a line that is there already.
