@@ -31,7 +31,7 @@ func (t *talk) run(ctx context.Context) error {
 		stop()
 		<-printed
 	}()
-	go t.read(talking)
+	go t.read(context.WithoutCancel(ctx)) // until the connection ends: also a signal's close frame is answered
 	if t.actions == nil {
 		t.startWaiting()
 	}
@@ -142,8 +142,8 @@ func (t *talk) send(ctx context.Context, a action) error {
 		t.printer.bad("the last message of %s was not sent", count(len(a.payload), "byte"))
 		return t.ended(<-t.finished) // the reader knows why
 	case ctx.Err() != nil:
-		t.printer.bad("a message of %s was not sent: the server takes nothing", count(len(a.payload), "byte"))
-		return nil // run sees that we leave
+		t.printer.bad("a message of %s was not sent", count(len(a.payload), "byte"))
+		return nil // run sees why
 	}
 	t.printer.bad("not sent: %s", visible(err.Error()))
 	return nil
