@@ -197,5 +197,5 @@ func (c *Case) timeout(o *Options) time.Duration {
 // newCaseSession starts the case's clock.
 func (c *Case) newSession(ctx context.Context, tested side, o *Options) (*session, context.CancelFunc) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout(o))
-	return newSession(ctx, tested, c.ID, o.Timeout*2/5), cancel
+	return newSession(ctx, tested, c.ID, o.Timeout), cancel
 }

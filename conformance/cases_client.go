@@ -111,7 +111,7 @@ func gone() step {
 // not speak WebSocket on it.
 func notUpgraded() step {
 	return step{says: "does not speak WebSocket on the connection", do: func(s *session) error {
-		e, ok := s.await(quiet)
+		e, ok := s.await(s.quiet)
 		if !ok {
 			return hangUp().do(s)
 		}

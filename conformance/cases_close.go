@@ -160,7 +160,7 @@ func stillServes() step {
 		if s.tested == clientSide {
 			return nil
 		}
-		other := newSession(s.ctx, s.tested, "another", s.patience)
+		other := newSession(s.ctx, s.tested, "another", s.patience*5/2)
 		other.dial = s.dial
 		defer other.finish()
 		defer func() {

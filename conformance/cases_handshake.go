@@ -345,7 +345,7 @@ func refusalCloses() step {
 		if err := s.refused([]int{426}); err != nil || s.resp.err != nil {
 			return err
 		}
-		_ = s.conn.SetReadDeadline(time.Now().Add(quiet))
+		_ = s.conn.SetReadDeadline(time.Now().Add(s.quiet))
 		if _, err := io.Copy(io.Discard, s.r); !errors.Is(err, os.ErrDeadlineExceeded) {
 			return nil
 		}

@@ -44,7 +44,7 @@ func sendEmpty(n int) step {
 // not forbidden, RFC 6455 section 10.4 leaves limits to the implementation.
 func refusesOrWaits() step {
 	return step{says: "refuses it at once with 1009", do: func(s *session) error {
-		e, ok := s.await(quiet)
+		e, ok := s.await(s.quiet)
 		switch {
 		case !ok:
 			s.remark("the peer waits for the bytes: it has no limit on a message, or does not look at it before it has read them")

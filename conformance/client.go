@@ -21,15 +21,19 @@ type Client struct {
 	OnReport func(*Report) // called when an agent says that it is done; nil: not called
 	OnError  func(error)   // told about requests that are no part of the protocol; nil: they are ignored
 
+	serial sync.Mutex // held by OnResult
+
+	// Guarded by mu.
 	mu     sync.Mutex
+	idle   *sync.Cond // signals that a case has ended
 	agents map[string]*agentRun
 	cases  []*Case
-	serial sync.Mutex // held by OnResult
 }
 
 // agentRun is what one client has done so far.
 type agentRun struct {
 	began   time.Time
+	running int // cases under way
 	results map[int]Result
 }
 
@@ -47,6 +51,7 @@ func (c *Client) Serve(ctx context.Context, ln net.Listener) error {
 	c.mu.Lock()
 	c.cases = o.choose(clientSide)
 	c.agents = map[string]*agentRun{}
+	c.idle = sync.NewCond(&c.mu)
 	c.mu.Unlock()
 	stop := context.AfterFunc(ctx, func() { _ = ln.Close() })
 	defer stop()
@@ -65,7 +70,8 @@ func (c *Client) Serve(ctx context.Context, ln net.Listener) error {
 		wg.Go(func() {
 			defer func() { <-places }()
 			defer func() { _ = conn.Close() }()
-			if err := c.serve(ctx, o, conn); err != nil && c.OnError != nil {
+			// A case that has begun is finished: its client may be the last one and already gone.
+			if err := c.serve(context.WithoutCancel(ctx), o, conn); err != nil && c.OnError != nil {
 				c.OnError(err)
 			}
 		})
@@ -105,6 +111,7 @@ func (c *Client) serve(ctx context.Context, o *Options, conn net.Conn) error {
 		return tell(string(status))
 	case "/report", "/updateReports":
 		err := tell("")
+		c.awaitIdle(agent)
 		if c.OnReport != nil {
 			c.OnReport(c.Report(agent))
 		}
@@ -162,19 +169,34 @@ func (c *Client) runCase(ctx context.Context, o *Options, conn net.Conn, r *bufi
 		}
 		s.offered += v
 	}
-	result := k.run(s)
 	c.mu.Lock()
 	run := c.agents[agent]
 	if run == nil {
 		run = &agentRun{began: s.began, results: map[int]Result{}}
 		c.agents[agent] = run
 	}
+	run.running++
+	c.mu.Unlock()
+	result := k.run(s)
+	c.mu.Lock()
 	run.results[n] = result
+	run.running--
+	c.idle.Broadcast()
 	c.mu.Unlock()
 	if o.OnResult != nil {
 		c.serial.Lock()
 		o.OnResult(result)
 		c.serial.Unlock()
+	}
+}
+
+// awaitIdle waits until the agent's cases have ended: a client can be done with a case, and with all of them, before the judge
+// is. Every case has its time, so this ends.
+func (c *Client) awaitIdle(agent string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for run := c.agents[agent]; run != nil && run.running > 0; {
+		c.idle.Wait()
 	}
 }
 

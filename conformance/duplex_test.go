@@ -107,7 +107,7 @@ func compare(t *testing.T, r *conformance.Report, err error, e conformance.Expec
 }
 
 // patient is for machines that are busy with other tests at the same time.
-const patient = 15 * time.Second
+const patient = 30 * time.Second
 
 func TestDuplexServer(t *testing.T) {
 	for _, s := range []struct {

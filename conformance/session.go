@@ -36,6 +36,7 @@ type session struct {
 	ctx      context.Context // ends with the case's time
 	began    time.Time
 	patience time.Duration // how long a peer may take to fail a connection or to end TCP
+	quiet    time.Duration // how long nothing must happen to be sure that nothing will
 	dial     *dialer       // testing a server: how to reach it
 	offered  string        // testing a client: its Sec-WebSocket-Extensions
 
@@ -116,11 +117,11 @@ func closeText(p []byte) string {
 
 // newSession prepares a session. Mask keys come from a generator seeded with the case's ID, so that two runs put the same
 // bytes on the wire; nobody attacks a conformance test, so they need not be unpredictable.
-func newSession(ctx context.Context, tested side, id string, patience time.Duration) *session {
+func newSession(ctx context.Context, tested side, id string, timeout time.Duration) *session {
 	h := fnv.New64a()
 	_, _ = io.WriteString(h, id)
 	return &session{
-		tested: tested, ctx: ctx, began: time.Now(), patience: patience,
+		tested: tested, ctx: ctx, began: time.Now(), patience: timeout * 2 / 5, quiet: quiet(timeout),
 		keys: rand.New(rand.NewPCG(h.Sum64(), 6455)),
 		wake: make(chan struct{}, 1), done: make(chan struct{}),
 	}
