@@ -197,11 +197,20 @@ func (s *Sender) Reply(dst []byte, ev *Event) []byte {
 
 // appendFrame appends one frame, masked if we are the client (section 5.3).
 func (s *Sender) appendFrame(dst []byte, h FrameHeader, p []byte) []byte {
-	h.Length = int64(len(p))
 	if s.config.Role == Server {
+		if len(p) < len16 { // AppendHeader's first case, on the hot path
+			b0 := byte(h.Opcode) | h.Rsv
+			if h.Fin {
+				b0 |= finBit
+			}
+			dst = append(dst, b0, byte(len(p)))
+			return append(dst, p...)
+		}
+		h.Length = int64(len(p))
 		dst = AppendHeader(dst, h)
 		return append(dst, p...)
 	}
+	h.Length = int64(len(p))
 	h.Masked, h.Key = true, newMaskKey()
 	dst = AppendHeader(dst, h)
 	start := len(dst)
