@@ -192,8 +192,8 @@ func testNodeServer(t *testing.T, url, theirs, ours string, lines *bufio.Reader)
 	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 	defer cancel()
 	total := exchangeOurs(ctx, t, c)
-	if agreed && (*in > total/2 || *out > total/2) {
-		t.Errorf("compressed %d bytes to %d sent and %d received", total, *out, *in)
+	if agreed && (in.Load() > total/2 || out.Load() > total/2) {
+		t.Errorf("compressed %d bytes to %d sent and %d received", total, out.Load(), in.Load())
 	}
 	if err := writeOurParts(ctx, c, websocket.Text, []string{"Vi", fragmented, "fragmentiert"}); err != nil {
 		t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/duplex-websocket/duplex/websocket"
@@ -129,17 +130,17 @@ func ourEnding(err error) ending {
 // A meteredConn counts bytes, to see whether compression really happens.
 type meteredConn struct {
 	net.Conn
-	in, out *int
+	in, out *atomic.Int64
 }
 
 func (c meteredConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
-	*c.in += n
+	c.in.Add(int64(n))
 	return n, err
 }
 
 func (c meteredConn) Write(p []byte) (int, error) {
 	n, err := c.Conn.Write(p)
-	*c.out += n
+	c.out.Add(int64(n))
 	return n, err
 }

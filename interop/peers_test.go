@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -156,7 +157,7 @@ func awaitEnding(t *testing.T, ended <-chan ending) ending {
 
 // The messages that every pair exchanges, each as text and as binary. They lie around the borders of the length forms (RFC 6455
 // section 5.2) and of deflate's window; the quotes resemble each other, which is what context takeover is for.
-func messages() []string {
+var messages = sync.OnceValue(func() []string {
 	var all []string
 	for _, size := range []int{0, 1, 5, 125, 126, 127, 1000, 65535, 65536, 200000, 1 << 20} {
 		all = append(all, fill(size))
@@ -165,7 +166,7 @@ func messages() []string {
 		all = append(all, fmt.Sprintf(`{"type":"quote","symbol":"贵州茅台","seq":%d,"price":%d.%02d,"text":%q}`, i, 1400+i, i, fill(100*i)))
 	}
 	return append(all, fill(0), fill(40000)) // an empty one inside a history, and one longer than the window
-}
+})
 
 // fill makes valid UTF-8 of exactly size bytes that compresses neither too well nor not at all.
 func fill(size int) string {

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/duplex-websocket/duplex/websocket"
@@ -35,9 +36,9 @@ func startTheirs(t *testing.T, r rival, setting string) (url string, ended <-cha
 }
 
 // dialOurs connects and counts bytes.
-func dialOurs(t *testing.T, url, setting string) (c *websocket.Conn, in, out *int, err error) {
+func dialOurs(t *testing.T, url, setting string) (c *websocket.Conn, in, out *atomic.Int64, err error) {
 	t.Helper()
-	in, out = new(int), new(int)
+	in, out = new(atomic.Int64), new(atomic.Int64)
 	o := &websocket.DialOptions{Options: ourOptions(setting, []string{"chat.v1"})}
 	o.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		var d net.Dialer
@@ -75,8 +76,8 @@ func testTheirServer(t *testing.T, r rival, theirs, ours string) {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 	defer cancel()
 	total := exchangeOurs(ctx, t, c)
-	if agreed && (*in > total/2 || *out > total/2) {
-		t.Errorf("compressed %d bytes to %d sent and %d received", total, *out, *in)
+	if agreed && (in.Load() > total/2 || out.Load() > total/2) {
+		t.Errorf("compressed %d bytes to %d sent and %d received", total, out.Load(), in.Load())
 	}
 	if err := writeOurParts(ctx, c, websocket.Text, []string{"Vi", "", fragmented, "fragmentiert"}); err != nil {
 		t.Fatal(err)
@@ -104,7 +105,7 @@ func testTheirServer(t *testing.T, r rival, theirs, ours string) {
 var brokenWindow = map[string]bool{"gorilla": true, "gws": true}
 
 // exchangeOurs returns how many bytes of payload went each way.
-func exchangeOurs(ctx context.Context, t *testing.T, c *websocket.Conn) (total int) {
+func exchangeOurs(ctx context.Context, t *testing.T, c *websocket.Conn) (total int64) {
 	t.Helper()
 	for _, m := range messages() {
 		for _, typ := range []websocket.MessageType{websocket.Text, websocket.Binary} {
@@ -112,7 +113,7 @@ func exchangeOurs(ctx context.Context, t *testing.T, c *websocket.Conn) (total i
 				t.Fatalf("write %d bytes: %v", len(m), err)
 			}
 			expectOurs(ctx, t, c, typ, m)
-			total += len(m)
+			total += int64(len(m))
 		}
 	}
 	return total
