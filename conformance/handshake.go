@@ -108,10 +108,13 @@ type dialer struct {
 	limit   time.Duration
 }
 
+// ErrURL is wrapped by the errors of TestServer and Drive about a URL that cannot be used.
+var ErrURL = errors.New("conformance: wrong URL")
+
 func newDialer(rawURL string, o *Options) (*dialer, error) {
 	u, err := url.Parse(rawURL)
 	if err != nil {
-		return nil, fmt.Errorf("conformance: %w", err)
+		return nil, fmt.Errorf("%w: %w", ErrURL, err)
 	}
 	d := &dialer{url: u, header: o.Header, limit: o.Timeout}
 	switch u.Scheme {
@@ -119,10 +122,10 @@ func newDialer(rawURL string, o *Options) (*dialer, error) {
 	case "wss", "https":
 		d.tls = &tls.Config{ServerName: u.Hostname(), InsecureSkipVerify: o.InsecureSkipVerify, NextProtos: []string{"http/1.1"}} //nolint:gosec // asked for by name
 	default:
-		return nil, fmt.Errorf("conformance: %q is not a ws or wss URL", rawURL)
+		return nil, fmt.Errorf("%w: %q is not a ws or wss URL", ErrURL, rawURL)
 	}
 	if u.Host == "" {
-		return nil, fmt.Errorf("conformance: %q names no host", rawURL)
+		return nil, fmt.Errorf("%w: %q names no host", ErrURL, rawURL)
 	}
 	return d, nil
 }

@@ -23,9 +23,10 @@ type fault string
 
 // reference is an echo server that obeys every rule, but for its fault. It is written for these tests alone: slow and plain.
 type reference struct {
-	fault fault
-	dead  sync.Once // for the fault that takes the whole server down
-	down  chan struct{}
+	fault  fault
+	client bool      // it is a client
+	dead   sync.Once // for the fault that takes the whole server down
+	down   chan struct{}
 }
 
 // serveReference starts a reference server and returns its URL.
@@ -98,6 +99,7 @@ type refConn struct {
 	parts   [][]byte
 	text    []byte // the unfinished character
 	late    []frame
+	keys    byte
 }
 
 func (r *reference) serve(ctx context.Context, conn net.Conn) {
@@ -316,7 +318,11 @@ func (c *refConn) write(frames ...frame) {
 		if c.has("writes long lengths") && len(f.payload) < 126 {
 			f.form = length16
 		}
-		out = f.append(out, c.has("masks its frames"), [4]byte{1, 2, 3, 4})
+		masked := c.client != (c.has("masks its frames") || c.has("sends unmasked frames"))
+		if c.keys++; c.has("uses one key") {
+			c.keys = 1
+		}
+		out = f.append(out, masked, [4]byte{1, 2, 3, c.keys})
 	}
 	_, _ = c.conn.Write(out)
 }
@@ -369,8 +375,8 @@ func (c *refConn) check(f *received, n int64) error {
 	}
 	minimal := f.form == lengthMinimal || f.form == length16 && n > 125 || f.form == length64 && n > 0xFFFF
 	switch {
-	case !f.masked && !c.has("accepts unmasked frames"):
-		return fail(1002, "not masked")
+	case f.masked == c.client && !c.has("accepts unmasked frames") && !c.has("accepts masked frames"):
+		return fail(1002, "masking")
 	case reserved != 0 && !c.has("ignores reserved bits"):
 		return fail(1002, "reserved bits")
 	case opcodeNames[f.opcode] == "" && !c.has("ignores reserved opcodes"):

@@ -63,6 +63,9 @@ func (c *conformServerCmd) Run(ctx context.Context, out output) error {
 	ctx, stop := untilSignal(ctx)
 	defer stop()
 	report, err := conformance.TestServer(ctx, c.URL, o)
+	if errors.Is(err, conformance.ErrURL) {
+		return err
+	}
 	if report == nil {
 		return withExit(exitUnreachable, err)
 	}
