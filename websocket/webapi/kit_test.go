@@ -43,8 +43,16 @@ func startServer(t *testing.T, serve func(c *websocket.Conn)) string {
 
 func startHandler(t *testing.T, h http.Handler) string {
 	t.Helper()
-	s := httptest.NewServer(h)
-	t.Cleanup(s.Close)
+	var serving sync.WaitGroup // httptest does not wait for upgraded connections
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		serving.Add(1)
+		defer serving.Done()
+		h.ServeHTTP(w, r)
+	}))
+	t.Cleanup(func() {
+		s.Close()
+		serving.Wait()
+	})
 	return "ws" + strings.TrimPrefix(s.URL, "http")
 }
 

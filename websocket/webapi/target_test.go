@@ -141,16 +141,26 @@ func TestKeptEventsAreBounded(t *testing.T) {
 
 // Who registers and then waits for Done has heard everything, whenever that is.
 func TestDoneWaitsForLateListeners(t *testing.T) {
-	for range 200 {
-		target, w := newTarget()
-		go target.post(func() []Event { return []Event{&OpenEvent{target: w}, &CloseEvent{target: w}} }, target.end)
-		heard := 0
-		target.OnClose(func(*CloseEvent) { heard++ })
-		target.OnOpen(func(*OpenEvent) { heard++ })
-		<-target.Done()
-		if heard != 2 {
-			t.Fatalf("%d of 2 events were heard when Done was closed", heard)
+	for _, c := range []struct {
+		name string
+		end  func(end func())
+	}{
+		{"registered after the end", func(end func()) { end() }},
+		{"registered during the end", func(end func()) { go end() }},
+	} {
+		for range 200 {
+			target, w := newTarget()
+			c.end(func() {
+				target.postAndWait(func() []Event { return []Event{&OpenEvent{target: w}, &CloseEvent{target: w}} }, target.end)
+			})
+			heard := 0
+			target.OnClose(func(*CloseEvent) { heard++ })
+			target.OnOpen(func(*OpenEvent) { heard++ })
+			<-target.Done()
+			if heard != 2 {
+				t.Fatalf("%s: %d of 2 events were heard when Done was closed", c.name, heard)
+			}
+			<-target.Done()
 		}
-		<-target.Done()
 	}
 }

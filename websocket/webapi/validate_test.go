@@ -2,6 +2,7 @@ package webapi
 
 import (
 	"errors"
+	"io"
 	"strings"
 	"testing"
 
@@ -107,7 +108,21 @@ func TestBlob(t *testing.T) {
 			t.Errorf("slice(%d, %d) is %q, want %q", c.start, c.end, got, c.want)
 		}
 	}
+	if got, err := io.ReadAll(b.Slice(1, 3).Stream()); err != nil || string(got) != "bc" {
+		t.Errorf("stream is %q, %v", got, err)
+	}
 	if got := NewBlob([]byte("a\xff")).Text(); got != "a\uFFFD" {
 		t.Errorf("text is %q", got)
+	}
+}
+
+func TestNames(t *testing.T) {
+	for state, want := range map[interface{ String() string }]string{
+		Connecting: "CONNECTING", Open: "OPEN", Closing: "CLOSING", Closed: "CLOSED", ReadyState(4): "unknown",
+		StateConnecting: "connecting", StateOpen: "open", StateWaiting: "waiting", StateClosing: "closing", StateClosed: "closed", State(5): "unknown",
+	} {
+		if got := state.String(); got != want {
+			t.Errorf("name is %q, want %q", got, want)
+		}
 	}
 }

@@ -118,7 +118,7 @@ func TestPeerBreaksProtocol(t *testing.T) {
 			t.Error(err)
 		}
 		io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "+accept+"\r\n\r\n\x83\x00")
-		hold(conn)
+		conn.Read(make([]byte, 1)) // the client's close frame
 	}))
 	w := mustNew(t, url, nil, nil)
 	j := record(w)
@@ -205,6 +205,9 @@ func TestBinaryTypes(t *testing.T) {
 		w.Send("end")
 	})
 	w.OnMessage(func(e *MessageEvent) {
+		if e.Target() != w {
+			t.Error("the target is another")
+		}
 		w.SetBinaryType("nonsense")
 		w.SetBinaryType(BinaryTypeBlob)
 		if e.Data == "end" {
@@ -283,7 +286,9 @@ func TestCloseWhileConnecting(t *testing.T) {
 // Messages that arrive after the state left OPEN are dropped.
 func TestMessagesAfterClose(t *testing.T) {
 	url := startServer(t, func(c *websocket.Conn) {
-		say(t, c, "one", "two", "three")
+		for _, m := range []string{"one", "two", "three"} {
+			_ = c.Write(context.Background(), websocket.Text, []byte(m)) // the client may have closed
+		}
 		untilClosed(c)
 	})
 	w := mustNew(t, url, nil, nil)
