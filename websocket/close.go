@@ -25,7 +25,7 @@ func (c *Conn) Close(ctx context.Context, code StatusCode, reason string) error 
 			return err
 		}
 	}
-	if c.corked && c.final == nil {
+	if _, handled := c.sink.(*handlerSink); handled && c.corked && c.final == nil {
 		return nil
 	}
 	if err := c.wait(ctx, c.doneLocked()); err != nil {

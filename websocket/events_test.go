@@ -154,6 +154,25 @@ func TestCloseInsideHandler(t *testing.T) {
 	})
 }
 
+func TestCloseInsideOpen(t *testing.T) {
+	onWires(t, func(t *testing.T, w wire) {
+		start := time.Now()
+		_, client := handled(t, w, &HandlerFuncs{OnOpen: func(c *Conn) {
+			_ = c.Send(Text, []byte("not today"))
+			if err := c.Close(context.Background(), 4003, "closed"); err != nil {
+				t.Error(err)
+			}
+		}}, &Options{CloseTimeout: time.Minute})
+		if _, p := mustRead(t, client); string(p) != "not today" {
+			t.Errorf("%q", p)
+		}
+		wantStatus(t, waitDone(t, client), 4003)
+		if time.Since(start) > 30*time.Second {
+			t.Error("Close waited for an answer that its own handler kept away")
+		}
+	})
+}
+
 func TestWriteInsideHandlerWaits(t *testing.T) {
 	onWires(t, func(t *testing.T, w wire) {
 		const n, size = 40, 32 << 10
@@ -287,6 +306,22 @@ func TestCloseTimeout(t *testing.T) {
 		wantStatus(t, err, StatusAbnormalClosure)
 		if d := time.Since(start); d < 5*time.Second || d > 5200*time.Millisecond {
 			t.Errorf("gave up after %v", d)
+		}
+	})
+}
+
+// A wheel that had nothing to do for long still knows what time it is.
+func TestWheelAfterIdleTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server, peer := pipeInBubble(t, nil, Options{PingInterval: -1, CloseTimeout: 10 * time.Second})
+		time.Sleep(time.Hour)
+		closed := make(chan error)
+		go func() { closed <- server.Close(t.Context(), StatusNormalClosure, "") }()
+		readFrame(t, peer)
+		time.Sleep(9 * time.Second)
+		_, _ = peer.Write(frameFrom(protocol.OpClose, "\x03\xe8"))
+		if err := <-closed; err != nil {
+			t.Error(err)
 		}
 	})
 }
@@ -446,6 +481,21 @@ func TestServerOwnListener(t *testing.T) {
 	wantStatus(t, waitDone(t, c), StatusGoingAway)
 	if err := <-result; !errors.Is(err, ErrServerClosed) {
 		t.Error(err)
+	}
+	if l, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+		t.Fatal(err)
+	}
+	s = &Server{Handler: echo}
+	go func() { result <- s.Serve(context.Background(), l) }()
+	if c, err = Dial(within(t), "ws://"+l.Addr().String(), nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Shutdown(within(t)); err != nil {
+		t.Error(err)
+	}
+	wantStatus(t, waitDone(t, c), StatusGoingAway)
+	if err := <-result; !errors.Is(err, ErrServerClosed) {
+		t.Error("Serve after Shutdown:", err)
 	}
 	if err := (&Server{}).Serve(t.Context(), l); err == nil || !strings.Contains(err.Error(), "Handler") {
 		t.Error(err)

@@ -43,7 +43,9 @@ func (c *Conn) start(buffered []byte) {
 
 // run is the reader's goroutine.
 func (c *Conn) run(buffered []byte) {
+	c.cork()
 	c.guard("Open", func() { c.sink.opened(c) })
+	c.uncork()
 	err := c.read(buffered)
 	c.finish(err)
 }

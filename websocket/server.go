@@ -73,8 +73,8 @@ type Server struct {
 
 	mu       sync.Mutex
 	conns    map[*Conn]struct{}
-	draining bool
-	empty    chan struct{} // closed when draining and no connection is left
+	draining chan struct{} // closed by Shutdown; made on demand
+	empty    chan struct{} // closed when draining and no connection is left; nil before
 }
 
 const defaultDrainRate = 1000
@@ -144,14 +144,14 @@ func (s *Server) remember(c *Conn) bool {
 		s.conns = make(map[*Conn]struct{})
 	}
 	s.conns[c] = struct{}{}
-	return !s.draining
+	return s.empty == nil
 }
 
 func (s *Server) forget(c *Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.conns, c)
-	if s.draining && len(s.conns) == 0 && !isClosed(s.empty) {
+	if s.empty != nil && len(s.conns) == 0 && !isClosed(s.empty) {
 		close(s.empty)
 	}
 }
@@ -159,6 +159,20 @@ func (s *Server) forget(c *Conn) {
 func (s *Server) isDraining() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.empty != nil
+}
+
+// whenDraining returns a channel that Shutdown closes.
+func (s *Server) whenDraining() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.drainingLocked()
+}
+
+func (s *Server) drainingLocked() chan struct{} {
+	if s.draining == nil {
+		s.draining = make(chan struct{})
+	}
 	return s.draining
 }
 
@@ -207,6 +221,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	hs := &http.Server{
 		Handler:           http.HandlerFunc(s.route),
 		ReadHeaderTimeout: s.acceptor.options.HandshakeTimeout,
+		IdleTimeout:       idleTimeout,
 		TLSConfig:         s.TLSConfig,
 		TLSNextProto:      map[string]func(*http.Server, *tls.Conn, http.Handler){}, // HTTP/2 cannot be upgraded
 	}
@@ -215,23 +230,27 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		config.NextProtos = []string{"http/1.1"}
 		l = tls.NewListener(l, config)
 	}
-	stopped := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		defer close(stopped)
+	served := make(chan error, 1)
+	go func() { served <- hs.Serve(l) }()
+	select {
+	case err := <-served:
+		return err
+	case <-s.whenDraining():
+		_ = l.Close() // Shutdown sees to the WebSockets
+		hs.SetKeepAlivesEnabled(false)
+	case <-ctx.Done():
 		limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.acceptor.options.CloseTimeout)
 		defer cancel()
-		_ = s.Shutdown(limit) // what is left then is closed
+		_ = l.Close()
+		_ = s.Shutdown(limit) // what was left then has been closed
 		_ = hs.Close()
-	})
-	err := hs.Serve(l)
-	if !stop() {
-		<-stopped
 	}
-	if errors.Is(err, http.ErrServerClosed) || s.isDraining() {
-		return ErrServerClosed
-	}
-	return err
+	<-served
+	return ErrServerClosed
 }
+
+// idleTimeout ends HTTP connections that wait for a next request.
+const idleTimeout = 2 * time.Minute
 
 // route tells handshakes from other requests.
 func (s *Server) route(w http.ResponseWriter, r *http.Request) {
@@ -261,8 +280,8 @@ func (s *Server) drainCode() StatusCode {
 // ctx ends first it ends the rest at once and returns ctx's error.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
-	if !s.draining {
-		s.draining = true
+	if s.empty == nil {
+		close(s.drainingLocked())
 		s.empty = make(chan struct{})
 		if len(s.conns) == 0 {
 			close(s.empty)

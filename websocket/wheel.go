@@ -24,13 +24,13 @@ type timer struct {
 }
 
 type wheel struct {
-	epoch time.Time
-	tick  atomic.Uint32 // the last tick that was worked through
+	epoch   time.Time
+	tick    atomic.Uint32 // the last tick that was worked through
+	running atomic.Bool   // written with mu held
 
-	mu      sync.Mutex
-	slots   [wheelSlots]*Conn
-	conns   int // connections queued or being checked
-	running bool
+	mu    sync.Mutex
+	slots [wheelSlots]*Conn
+	conns int // connections queued
 }
 
 var defaultWheel = newWheel()
@@ -41,9 +41,14 @@ func newWheel() *wheel {
 	return w
 }
 
-// now returns the current tick. It is exact while the wheel runs, which it
-// does while any connection is queued.
-func (w *wheel) now() uint32 { return w.tick.Load() }
+// now returns the current tick: the wheel's own while it runs, which costs no
+// look at the clock.
+func (w *wheel) now() uint32 {
+	if w.running.Load() {
+		return w.tick.Load()
+	}
+	return w.clock()
+}
 
 func (w *wheel) clock() uint32 { return uint32(time.Since(w.epoch)/wheelTick) + 1 }
 
@@ -70,12 +75,12 @@ func (w *wheel) schedule(c *Conn, due uint32) {
 	if t.queued {
 		w.unlink(c)
 	}
-	w.link(c, max(due, w.now()+1))
-	if !w.running {
-		w.running = true
+	if !w.running.Load() {
 		w.tick.Store(w.clock())
+		w.running.Store(true)
 		go w.run()
 	}
+	w.link(c, max(due, w.now()+1))
 }
 
 // remove takes c out of the wheel for good.
@@ -119,12 +124,12 @@ func (w *wheel) run() {
 	ticker := time.NewTicker(wheelTick)
 	defer ticker.Stop()
 	for range ticker.C {
-		for now := w.clock(); w.now() < now; {
+		for now := w.clock(); w.tick.Load() < now; {
 			w.turn(w.tick.Add(1))
 		}
 		w.mu.Lock()
 		if w.conns == 0 {
-			w.running = false
+			w.running.Store(false)
 			w.mu.Unlock()
 			return
 		}
