@@ -275,6 +275,9 @@ func (d *dialer) attempt(ctx context.Context, l *leg) (*established, error) {
 	if err != nil {
 		return nil, err
 	}
+	if raw == nil {
+		return nil, errors.New("DialContext returned neither a connection nor an error")
+	}
 	// One watcher for all that follows. An interrupted handshake cannot be
 	// resumed, so closing is right, and works with any net.Conn.
 	stop := context.AfterFunc(ctx, func() { raw.Close() })
