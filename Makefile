@@ -4,8 +4,8 @@ SHELL       := /bin/bash
 GO          ?= go
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZ_TIME   ?= 90s
-# linux/arm stands for everything with 32-bit integers.
-PLATFORMS   ?= darwin/amd64 darwin/arm64 windows/amd64 freebsd/amd64 linux/arm64 linux/arm
+# linux/386 stands for everything with 32-bit integers.
+PLATFORMS   ?= darwin/amd64 darwin/arm64 windows/amd64 freebsd/amd64 linux/arm64 linux/386
 # Modules of their own, so that rivals and their dependencies never reach a user's go.mod.
 NESTED      := interop bench
 # What "make test" runs after deps, in this order.

@@ -88,7 +88,7 @@ func (s *Socket) read(fd uintptr) bool {
 // ErrWouldBlock or with the connection's failure.
 func (s *Socket) TryWrite(p []byte) (n int, err error) {
 	for n < len(p) {
-		m, _, errno := syscall.RawSyscall6(syscall.SYS_SENDTO, uintptr(s.fd),
+		m, _, errno := syscall.RawSyscall6(sysSendto, uintptr(s.fd),
 			uintptr(unsafe.Pointer(unsafe.SliceData(p[n:]))), uintptr(len(p)-n),
 			syscall.MSG_NOSIGNAL|syscall.MSG_DONTWAIT, 0, 0)
 		switch errno {
