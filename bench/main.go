@@ -48,8 +48,8 @@ func run(args []string) error {
 	who := flags.String("servers", "duplex,gws,gorilla,coder,gobwas,nbio", "comma-separated `names`; also duplex-loop, duplex-goroutine")
 	output := flags.String("o", "RESULTS.md", "`file` for the report; empty: only print")
 	flags.IntVar(&p.rounds, "rounds", 3, "times to go round all servers; the median counts")
-	flags.DurationVar(&p.duration, "duration", 700*time.Millisecond, "of one measurement")
-	flags.DurationVar(&p.warmup, "warmup", 300*time.Millisecond, "before each measurement")
+	flags.DurationVar(&p.duration, "duration", 500*time.Millisecond, "of one measurement")
+	flags.DurationVar(&p.warmup, "warmup", 200*time.Millisecond, "before each measurement")
 	flags.IntVar(&p.serverCore, "server-core", 0, "`core` for the server")
 	flags.IntVar(&p.loadCore, "load-core", 1, "`core` for the load")
 	flags.StringVar(&p.programs.duplex, "duplex", "", "`path` of a duplex binary; empty: build ../cmd/duplex")
@@ -114,7 +114,7 @@ func (p plan) row(s scenario) (row, error) {
 	return r, nil
 }
 
-// median returns the middle one of a server's values; ok is false if it has none.
+// median returns the middle one of a server's values, of an even number the mean of both; ok is false if it has none.
 func (r row) median(name string, value func(measurement) float64) (v float64, ok bool) {
 	var all []float64
 	for _, m := range r.rounds[name] {
@@ -124,5 +124,5 @@ func (r row) median(name string, value func(measurement) float64) (v float64, ok
 		return 0, false
 	}
 	slices.SortFunc(all, cmp.Compare[float64])
-	return all[len(all)/2], true
+	return (all[(len(all)-1)/2] + all[len(all)/2]) / 2, true
 }
