@@ -80,6 +80,7 @@ type Conn struct {
 	flushing bool             // a goroutine writes out
 	full     bool             // somebody found no room: OnDrain is owed
 	broken   bool             // the transport must not be touched any more
+	lost     int              // bytes that were in the outbox when it was given up
 	final    error            // how the connection ended, nil while it lives
 	room     chan struct{}    // closed when there may be room, or the stream has ended
 	done     chan struct{}    // closed with final

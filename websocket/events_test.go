@@ -342,6 +342,10 @@ func TestWriteTimeout(t *testing.T) {
 		if d := time.Since(start); d < 100*time.Second || d > 120*time.Second {
 			t.Errorf("gave up after %v", d)
 		}
+		time.Sleep(time.Second)
+		if b := server.Buffered(); b != 200<<10+10-120<<10 {
+			t.Errorf("%d bytes were not taken", b)
+		}
 	})
 }
 
@@ -396,7 +400,7 @@ func TestServerShutdownPace(t *testing.T) {
 
 func TestServer(t *testing.T) {
 	limit := &ConnLimit{Total: 3}
-	s := &Server{Handler: echo, Accept: AcceptOptions{Limit: limit}}
+	s := &Server{Handler: echo, Accept: AcceptOptions{Limit: limit}, DrainRetry: 2500 * time.Millisecond}
 	h := httptest.NewServer(s)
 	defer h.Close()
 	url := "ws" + strings.TrimPrefix(h.URL, "http")
@@ -428,8 +432,13 @@ func TestServer(t *testing.T) {
 	if err := s.Shutdown(within(t)); err != nil {
 		t.Error(err)
 	}
-	wantStatus(t, waitDone(t, conns[1]), StatusGoingAway)
-	if _, err := Dial(within(t), url, nil); err == nil || !strings.Contains(err.Error(), "503") {
+	err := waitDone(t, conns[1])
+	wantStatus(t, err, StatusGoingAway)
+	if !strings.Contains(err.Error(), "retry-after=2500ms") {
+		t.Error(err)
+	}
+	_, err = Dial(within(t), url, nil)
+	if refused, ok := errors.AsType[*HandshakeError](err); !ok || refused.Status != 503 || refused.Header.Get("Retry-After") != "3" {
 		t.Error("Dial after Shutdown:", err)
 	}
 	if limit.Len() != 0 {

@@ -50,7 +50,8 @@ func (c *Conn) Write(ctx context.Context, typ MessageType, p []byte) error {
 	return c.enqueue(typ, p)
 }
 
-// Buffered returns how many bytes of frames the network has not taken.
+// Buffered returns how many bytes of frames the network has not taken; once the
+// connection is over, how many it never took.
 func (c *Conn) Buffered() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -71,7 +72,7 @@ func (c *Conn) OnDrain(f func()) {
 // All below is called with mu held, unless it says otherwise.
 
 func (c *Conn) buffered() int {
-	n := c.writing
+	n := c.lost + c.writing
 	if c.out != nil {
 		n += len(c.out.B) - c.sent
 	}
@@ -232,6 +233,7 @@ func (c *Conn) flushRest() {
 				c.abort(err)
 			}
 		}
+		c.lost += len(p)
 		c.writing = 0
 		batch.Release()
 	}

@@ -8,9 +8,11 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"math"
 	"net"
 	"net/http"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -66,6 +68,12 @@ type Server struct {
 	// clients do not all come back at once. Default: 1,000. Negative: all at once.
 	DrainRate int
 
+	// DrainRetry is how long clients that Shutdown closes, or turns away with
+	// 503, should wait before they come back. It stands in the close frame's
+	// reason as "retry-after=5000ms" and in the Retry-After header. Default: the
+	// close reason says nothing, the header one second.
+	DrainRetry time.Duration
+
 	init     sync.Once
 	initErr  error
 	acceptor *acceptor
@@ -112,7 +120,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if s.isDraining() {
 		_ = refuse(w, r, &HandshakeError{
 			Status: http.StatusServiceUnavailable,
-			Header: http.Header{"Retry-After": {"1"}},
+			Header: http.Header{"Retry-After": {strconv.Itoa(max(1, int(math.Ceil(s.DrainRetry.Seconds()))))}},
 			Reason: "the server is shutting down; come back later",
 		})
 		return
@@ -132,7 +140,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.out = protocol.GetBuffer(len(response))
 	c.out.B = append(c.out.B, response...)
 	if !s.remember(c) {
-		c.drainClose(s.drainCode())
+		s.drainConn(c)
 	}
 	c.start(e.buffered)
 }
@@ -322,14 +330,18 @@ func (s *Server) drain(ctx context.Context) {
 				return
 			}
 		}
-		c.drainClose(s.drainCode())
+		s.drainConn(c)
 		closed++
 	}
 }
 
-// drainClose starts the closing handshake and does not wait for it.
-func (c *Conn) drainClose(code StatusCode) {
+// drainConn starts the closing handshake and does not wait for it.
+func (s *Server) drainConn(c *Conn) {
+	reason := "the server is shutting down"
+	if s.DrainRetry > 0 {
+		reason += fmt.Sprintf(", retry-after=%dms", s.DrainRetry.Milliseconds())
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	_ = c.beginClose(code, "the server is shutting down") // fails only if closing already
+	_ = c.beginClose(s.drainCode(), reason) // fails only if closing already
 }
