@@ -19,9 +19,6 @@ import (
 	"github.com/duplex-websocket/duplex/websocket/webapi"
 )
 
-// exitSignal is what shells use for a process that a signal ended.
-const exitSignal = 130
-
 // closeTimeout bounds the closing handshake when we close; the library's own timeout is as long.
 const closeTimeout = 6 * time.Second
 
@@ -57,7 +54,7 @@ type control struct {
 }
 
 // runPrompt is run with a person at the terminal.
-func (s *session) runPrompt(ctx context.Context, con *console) (err error) {
+func (s *session) runPrompt(ctx context.Context, con *console) error {
 	h, err := openHistory(s.cmd.History)
 	if err != nil {
 		return withExit(exitUsage, err)

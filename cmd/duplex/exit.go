@@ -14,6 +14,8 @@ const (
 	exitAbnormal    = 3 // the connection was lost, or closed with a code that means trouble
 	exitProtocol    = 4 // one side broke the WebSocket protocol
 	exitNoAnswer    = 5 // the answers that --count asks for did not come in time
+
+	exitSignal = 130 // a signal ended a connection; servers that a signal stops end with 0
 )
 
 // exitError is an error that knows the exit code of the process.
