@@ -35,7 +35,7 @@ test('a picture arrives byte for byte, with a preview before and progress while 
     const pending = document.getElementById('pending');
     new MutationObserver(() => {
       const bar = pending.querySelector('progress');
-      if (bar) window.progressSeen = bar.getAttribute('aria-label');
+      if (bar) window.progressSeen ??= bar.getAttribute('aria-label');
     }).observe(pending, { childList: true, subtree: true });
   });
   await ann.setInputFiles('#file', { name: 'hills.png', mimeType: 'image/png', buffer: picture });

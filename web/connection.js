@@ -7,6 +7,7 @@ const maxDelay = 30_000;
 const minDelay = 250;
 const pingInterval = 20_000;
 const pingTimeout = 10_000;
+const slowest = 16; // bytes a millisecond of what is under way before the ping
 const openTimeout = 15_000;
 
 // Close codes of the chat (docs/chat.md) and what they mean for coming back.
@@ -29,6 +30,7 @@ export class Connection extends EventTarget {
   #query;
   #socket = null;
   #attempts = 0;
+  #unanswered = 0; // bytes sent since the server was last heard
   #timers = {};
   #listening = new AbortController();
   state = { name: 'closed' };
@@ -59,6 +61,7 @@ export class Connection extends EventTarget {
   }
 
   send(data) {
+    this.#unanswered += data.size ?? data.length;
     this.#socket.send(data);
   }
 
@@ -85,6 +88,8 @@ export class Connection extends EventTarget {
   #receive(data) {
     const frame = decode(data);
     clearTimeout(this.#timers.pong);
+    this.#timers.pong = 0;
+    this.#unanswered = 0;
     if (frame.type === 'pong') return;
     if (frame.type === 'welcome') {
       clearTimeout(this.#timers.open);
@@ -96,12 +101,12 @@ export class Connection extends EventTarget {
   }
 
   // The server's pings are invisible to a page, so it sends its own: a connection that the network forgot is noticed here too.
-  // While much waits to be sent, a ping would only wait behind it.
+  // A ping waits behind whatever is on its way, in the browser and in the system, so a slow upload gets its time.
   #probe() {
-    if (this.state.name !== 'open' || this.bufferedAmount > 0) return;
+    if (this.state.name !== 'open' || this.#timers.pong) return;
+    const patience = pingTimeout + this.#unanswered / slowest;
     this.send('{"type":"ping"}');
-    clearTimeout(this.#timers.pong);
-    this.#timers.pong = setTimeout(() => this.#wait('silent'), pingTimeout);
+    this.#timers.pong = setTimeout(() => this.#wait('silent'), patience);
   }
 
   async #closed(code) {
@@ -140,6 +145,7 @@ export class Connection extends EventTarget {
   #drop(code) {
     for (const timer of Object.values(this.#timers)) clearTimeout(timer); // clears intervals too
     this.#timers = {};
+    this.#unanswered = 0;
     const socket = this.#socket;
     this.#socket = null;
     if (!socket) return;

@@ -102,6 +102,7 @@ export class Timeline extends EventTarget {
       element.dataset.id = item.id;
       this.#waiting.set(item, element);
       pending.append(element);
+      empty.hidden = true;
       stuck = true;
     }
     element.dataset.state = item.state;
@@ -116,7 +117,7 @@ export class Timeline extends EventTarget {
 
   #historyDone() {
     this.#gap = null;
-    empty.hidden = log.childElementCount > 0;
+    empty.hidden = log.childElementCount + pending.childElementCount > 0;
     this.toBottom();
     setTimeout(() => log.setAttribute('aria-live', 'polite'));
   }
@@ -205,10 +206,13 @@ export class Timeline extends EventTarget {
         bar.max = 1;
         status.replaceChildren(bar, make('span'));
       }
-      bar.value = item.progress;
-      const percent = Math.round(item.progress * 100);
-      label(bar, 'status.progress', { percent });
-      say(status.lastElementChild, 'status.progress', { percent });
+      // What the browser has handed over may still be under way for a long time.
+      const handedOver = item.progress === 1;
+      const text = handedOver ? ['status.arriving'] : ['status.progress', { percent: Math.floor(item.progress * 100) }];
+      if (handedOver) bar.removeAttribute('value');
+      else bar.value = item.progress;
+      label(bar, ...text);
+      say(status.lastElementChild, ...text);
       return;
     }
     const text = make('span');
