@@ -94,7 +94,9 @@ func negotiationCases(t *table) {
 		}
 		messages := []frame{quotes(0), quotes(1), quotes(100), quotes(1000), quotes(10000), quotes(100000), noise(5000), quotes(1000), quotes(1000)}
 		if bits < 15 {
-			messages = append(messages, farRepeats(bits), farRepeats(bits))
+			once := noise(window(bits)).payload
+			edge := binaryOf(append(append([]byte{}, once...), once...)) // matches that reach to the last byte of the window
+			messages = append(messages, farRepeats(bits), farRepeats(bits), edge)
 		}
 		section := "7692-7.1.1"
 		if bits < 15 || a.serverBits+a.clientBits > 0 || a.clientHint {

@@ -8,9 +8,8 @@ import (
 	"io"
 )
 
-// Compression of RFC 7692 with the standard library's flate, which knows only windows of 32 KiB. For smaller windows the
-// compressor cuts the message so that no match can reach too far back, and scanDeflate reads the peer's blocks to see how
-// far its matches reach.
+// Compression of RFC 7692 with the standard library's flate, which knows only windows of 32 KiB. For smaller windows there is
+// a plain compressor of our own (smallwindow.go), and scanDeflate reads the peer's blocks to see how far its matches reach.
 
 // maxInflated bounds what one message of the peer may inflate to.
 const maxInflated = 160 << 20
@@ -40,20 +39,12 @@ func (c *compressor) message(p []byte) []byte {
 		_ = c.w.Flush()
 		return trimTail(c.out.Bytes())
 	}
-	// Pieces of half a window with half a window of history: no distance exceeds the window.
-	half := window(c.bits) / 2
 	if !c.takeover {
 		c.history = nil
 	}
-	for first := true; first || len(p) > 0; first = false {
-		piece := p[:min(half, len(p))]
-		p = p[len(piece):]
-		w, _ := flate.NewWriterDict(&c.out, flate.BestSpeed, c.history)
-		_, _ = w.Write(piece)
-		_ = w.Flush()
-		c.history = lastBytes(append(c.history, piece...), half)
-	}
-	return trimTail(c.out.Bytes())
+	out := deflateFixed(c.history, p, window(c.bits))
+	c.history = lastBytes(append(c.history, p...), window(c.bits))
+	return out
 }
 
 func trimTail(p []byte) []byte {
@@ -191,6 +182,7 @@ func (h *huffman) read(b *bitReader) (int, error) {
 
 // Lengths and distances of RFC 1951 section 3.2.5.
 var (
+	lengthBase  = [29]int{3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 15, 17, 19, 23, 27, 31, 35, 43, 51, 59, 67, 83, 99, 115, 131, 163, 195, 227, 258}
 	lengthExtra = [29]uint{0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 0}
 	distBase    = [30]int{1, 2, 3, 4, 5, 7, 9, 13, 17, 25, 33, 49, 65, 97, 129, 193, 257, 385, 513, 769, 1025, 1537,
 		2049, 3073, 4097, 6145, 8193, 12289, 16385, 24577}

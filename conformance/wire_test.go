@@ -116,6 +116,11 @@ func TestWindows(t *testing.T) {
 			}
 		}
 		if bits < 15 {
+			once := noise(window(bits)).payload
+			s, err := scanDeflate(append((&compressor{bits: bits}).message(append(bytes.Clone(once), once...)), 0, 0, 0xff, 0xff))
+			if err != nil || s.distance != window(bits) {
+				t.Errorf("%d bits: the farthest match is %d bytes back, %v", bits, s.distance, err)
+			}
 			wide := &compressor{bits: 15}
 			if _, err := (&decompressor{bits: bits}).message(wide.message(farRepeats(bits).payload)); err == nil {
 				t.Errorf("a match beyond %d bits was not noticed", bits)
