@@ -15,13 +15,18 @@ import (
 // startServer runs one of the rivals, the real program, and returns its address and process.
 func startServer(t *testing.T, args ...string) (addr string, pid int) {
 	t.Helper()
+	return startProgram(t, serverBinary, args...)
+}
+
+func startProgram(t *testing.T, program string, args ...string) (addr string, pid int) {
+	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	addr = ln.Addr().String()
 	ln.Close()
-	cmd := exec.Command(serverBinary, append(args, "-listen", addr)...)
+	cmd := exec.Command(program, append(args, "--listen", addr)...)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -107,6 +112,34 @@ func TestBroadcast(t *testing.T) {
 		}
 		if r.Messages < 2100 {
 			t.Errorf("%s: %+v", lib, r)
+		}
+	}
+}
+
+// Our own server, as the benchmark starts it.
+func TestDuplex(t *testing.T) {
+	program := filepath.Join(t.TempDir(), "duplex")
+	build := exec.Command("go", "build", "-o", program, "./cmd/duplex")
+	build.Dir = "../.."
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build duplex: %v\n%s", err, out)
+	}
+	for _, driver := range []string{"auto", "goroutine", "loop"} {
+		for _, mode := range []string{"off", "no-takeover", "takeover"} {
+			addr, pid := startProgram(t, program, "echo", "--driver", driver, "--compression", mode)
+			for _, size := range []int{0, 1024, 1 << 20} {
+				cfg := config{Mode: "echo", Addr: addr, Path: "/", Conns: 2, Size: size, InFlight: 4, Type: "text", Compression: mode,
+					Duration: 10 * time.Second, Count: 300, PID: pid}
+				if r, err := run(cfg); err != nil || r.Messages < 300 {
+					t.Errorf("%s %s, %d bytes: %+v, %v", driver, mode, size, r, err)
+				}
+			}
+		}
+		addr, pid := startProgram(t, program, "echo", "--driver", driver, "--mode", "broadcast")
+		cfg := config{Mode: "broadcast", Addr: addr, Path: "/", Conns: 20, Size: 128, InFlight: 8, Type: "binary", Compression: "off",
+			Duration: 5 * time.Second, Count: 2100, PID: pid}
+		if r, err := run(cfg); err != nil || r.Messages < 2100 {
+			t.Errorf("%s broadcast: %+v, %v", driver, r, err)
 		}
 	}
 }
