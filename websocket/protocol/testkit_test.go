@@ -113,14 +113,6 @@ func (p *peer) wantFailed(code StatusCode) *peer {
 	return p
 }
 
-func (p *peer) wantSent(want []byte) *peer {
-	p.t.Helper()
-	if !bytes.Equal(p.out, want) {
-		p.t.Errorf("sent\n got %x\nwant %x", p.out, want)
-	}
-	return p
-}
-
 type frame struct {
 	FrameHeader
 	payload []byte
