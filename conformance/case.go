@@ -17,12 +17,11 @@ type Case struct {
 	Title   string
 	Expect  string // what a strict peer does
 
-	tests    side
-	terms    *terms // nil: no compression
-	optional bool   // compression is offered; without an agreement the case runs all the same
-	manual   bool   // the steps do the handshake
-	big      bool   // one at a time, with more time
-	steps    []step
+	tests  side
+	terms  *terms // nil: no compression
+	manual bool   // the steps do the handshake
+	big    bool   // one at a time, with more time
+	steps  []step
 }
 
 // TestsServer reports whether the case is for servers.

@@ -309,19 +309,17 @@ func expectClose(code int) step {
 		says = "answers with an empty close frame (or 1000) and ends TCP"
 	}
 	return step{says: says, do: func(s *session) error {
-		for {
-			e, ok := s.await(s.patience)
-			switch {
-			case !ok:
-				return failed("no close frame came within %v", s.patience)
-			case e.kind == evEnd:
-				return failed("TCP ended without a close frame in answer (section 5.5.1)")
-			case e.kind != evClose:
-				return failed("got %s instead of a close frame", e)
-			}
-			s.judgeEcho(e.payload, code)
-			return s.finishClose(e.payload)
+		e, ok := s.await(s.patience)
+		switch {
+		case !ok:
+			return failed("no close frame came within %v", s.patience)
+		case e.kind == evEnd:
+			return failed("TCP ended without a close frame in answer (section 5.5.1)")
+		case e.kind != evClose:
+			return failed("got %s instead of a close frame", e)
 		}
+		s.judgeEcho(e.payload, code)
+		return s.finishClose(e.payload)
 	}}
 }
 
