@@ -518,7 +518,7 @@ func TestReadAheadStopsReading(t *testing.T) {
 		if !blocked {
 			t.Fatalf("a peer could send %d bytes that nobody reads", sent)
 		}
-		in, _ := server.inbox()
+		in := server.sink.(*inbox)
 		in.mu.Lock()
 		held := in.bytes
 		in.mu.Unlock()

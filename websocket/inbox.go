@@ -199,10 +199,19 @@ func (in *inbox) finishMessage(ctx context.Context) error {
 
 var errEventStyle = errors.New("websocket: this connection's messages go to a Handler, it cannot be read from")
 
-func (c *Conn) inbox() (*inbox, error) {
+// takeTurn waits for the turn to read and for the start of a message. The caller
+// gives the turn back.
+func (c *Conn) takeTurn(ctx context.Context) (*inbox, error) {
 	in, ok := c.sink.(*inbox)
 	if !ok {
 		return nil, errEventStyle
+	}
+	if err := in.acquire(ctx); err != nil {
+		return nil, err
+	}
+	if err := in.finishMessage(ctx); err != nil {
+		in.giveBack()
+		return nil, err
 	}
 	return in, nil
 }
@@ -212,17 +221,11 @@ func (c *Conn) inbox() (*inbox, error) {
 // ctx ends first nothing is lost: the next Read goes on where this one stopped.
 // Messages that came before the connection ended are still returned.
 func (c *Conn) Read(ctx context.Context) (MessageType, []byte, error) {
-	in, err := c.inbox()
+	in, err := c.takeTurn(ctx)
 	if err != nil {
 		return 0, nil, err
 	}
-	if err := in.acquire(ctx); err != nil {
-		return 0, nil, err
-	}
 	defer in.giveBack()
-	if err := in.finishMessage(ctx); err != nil {
-		return 0, nil, err
-	}
 	for {
 		p, err := in.take(ctx)
 		if err != nil {
@@ -246,17 +249,11 @@ func (c *Conn) Read(ctx context.Context) (MessageType, []byte, error) {
 // as a whole. The reader obeys ctx too. The next call of Read or Reader
 // discards what was left unread and ends this reader.
 func (c *Conn) Reader(ctx context.Context) (MessageType, io.Reader, error) {
-	in, err := c.inbox()
+	in, err := c.takeTurn(ctx)
 	if err != nil {
 		return 0, nil, err
 	}
-	if err := in.acquire(ctx); err != nil {
-		return 0, nil, err
-	}
 	defer in.giveBack()
-	if err := in.finishMessage(ctx); err != nil {
-		return 0, nil, err
-	}
 	r := &messageReader{in: in, ctx: ctx}
 	if in.partial != nil { // a Read was given up in the middle of this message
 		r.rest, in.partial = in.partial, nil
