@@ -27,6 +27,7 @@ func (r *Report) WriteHTML(w io.Writer) error {
 	type count struct {
 		Verdict Verdict
 		N       int
+		Shown   bool
 	}
 	page := struct {
 		*Report
@@ -37,7 +38,8 @@ func (r *Report) WriteHTML(w io.Writer) error {
 		Took     string
 	}{Report: r, Verdicts: Verdicts(), Sections: r.sections(), Took: fmt.Sprintf("%.1f s", r.Seconds)}
 	for _, v := range Verdicts() {
-		page.Counts = append(page.Counts, count{v, r.Count(v)})
+		n := r.Count(v)
+		page.Counts = append(page.Counts, count{v, n, n > 0 && (v != Strict || n == len(r.Results))})
 	}
 	for i := range r.Results {
 		page.Cases = append(page.Cases, htmlCase{&r.Results[i], r.Results[i].Verdict == Failed && r.Count(Failed) <= 20})

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"path"
+	"strings"
 	"sync"
 	"time"
 )
@@ -104,8 +105,7 @@ func probe(ctx context.Context, d *dialer, o *Options) (agent string, err error)
 	if s.resp.status != http.StatusSwitchingProtocols {
 		return "", fmt.Errorf("conformance: %s does not speak WebSocket: it answered %q", d.url, s.resp.line)
 	}
-	_, err = s.upgraded(&terms{})
-	d.deflate = err == nil
+	d.deflate = strings.Contains(s.resp.header.Get("Sec-Websocket-Extensions"), extension)
 	if agent = s.resp.header.Get("Server"); agent == "" {
 		agent = "unknown"
 	}
