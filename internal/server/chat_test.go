@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strings"
@@ -297,6 +298,9 @@ func TestHistory(t *testing.T) {
 	for _, c := range []*client{ann, bob} {
 		_ = c.Close(t.Context(), websocket.StatusNormalClosure, "")
 	}
+	for rooms := ""; !strings.Contains(rooms, `{"name":"lobby","members":0}`); {
+		_, rooms = get(t, address+"chat/rooms", nil) // the server notices a moment later
+	}
 	again, _ := enter(t, address, "Ann")
 	again.expectText("Ann", "text 3")
 	again.expect("picture")
@@ -403,8 +407,9 @@ func TestRooms(t *testing.T) {
 func TestSlowReader(t *testing.T) {
 	const size, count = 1 << 20, 24
 	address := start(t, Config{Chat: ChatConfig{PictureBytes: size, HistoryBytes: size, MessageBurst: 100, ByteBurst: 1 << 30}})
-	rawEcho(t, strings.TrimPrefix(address, "http://"), "/chat?room=lobby&name=Slow")
 	ann, _ := enter(t, address, "Ann")
+	rawEcho(t, strings.TrimPrefix(address, "http://"), "/chat?room=lobby&name=Slow")
+	ann.expect("joined")
 	bob, _ := enter(t, address, "Bob")
 	ann.expect("joined")
 	picture := sample("image/jpeg", size)
@@ -419,5 +424,44 @@ func TestSlowReader(t *testing.T) {
 		if f := c.expect("left"); f.Name != "Slow" {
 			t.Errorf("left: %+v", f)
 		}
+	}
+}
+
+// TestLateRefusals: between the handshake's check and the joining, another may take the last place or the name.
+func TestLateRefusals(t *testing.T) {
+	unchecked := func(u *websocket.Upgrade) error {
+		a, refused := readAdmission(u.Request.URL.Query())
+		if refused != nil {
+			return refused.handshakeError()
+		}
+		u.SetAttribute(admissionKey{}, a)
+		return nil
+	}
+	for _, c := range []struct {
+		name      string
+		intercept []func(*websocket.Upgrade) error
+		code      websocket.StatusCode
+	}{
+		{"Ann", []func(*websocket.Upgrade) error{unchecked}, closeNameTaken},
+		{"Bob", []func(*websocket.Upgrade) error{unchecked}, closeRoomFull},
+		{"Bob", nil, websocket.StatusAbnormalClosure}, // wired wrongly: nobody enters without having been checked
+	} {
+		chat := newChat(ChatConfig{RoomMembers: 1}, quiet)
+		chat.socket.Accept.Interceptors = c.intercept
+		mux := http.NewServeMux()
+		mux.Handle("/chat", chat.socket)
+		server := httptest.NewServer(mux)
+		defer server.Close()
+		defer chat.socket.Shutdown(t.Context())
+		query := url.Values{"room": {"lobby"}, "name": {"Ann"}}
+		if c.intercept != nil {
+			enterWith(t, server.URL+"/", query)
+		}
+		query.Set("name", c.name)
+		late, err := dial(t, server.URL+"/", query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		late.expectClose(c.code)
 	}
 }

@@ -152,7 +152,7 @@ func (c *client) expect(typ string) frame {
 		c.t.Fatalf("waiting for %q: %v", typ, err)
 	}
 	if f.Type != typ {
-		c.t.Fatalf("waiting for %q, got %+.200v", typ, f)
+		c.t.Fatalf("waiting for %q, got %q %s from %q: %.100q", typ, f.Type, f.Code, f.From+f.Name, f.Text)
 	}
 	return f
 }
