@@ -204,7 +204,7 @@ func (s *Server) Range(f func(c *Conn) bool) {
 func (s *Server) snapshot() []*Conn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.Collect(maps.Keys(s.conns))
+	return slices.AppendSeq(make([]*Conn, 0, len(s.conns)), maps.Keys(s.conns))
 }
 
 // ListenAndServe listens on the TCP address addr, such as ":8080", and calls
