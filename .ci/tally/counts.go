@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -80,11 +82,19 @@ func (c *counts) event(e *event, printed map[string][]string, w io.Writer) {
 	case "fail":
 		if e.Test != "" {
 			c.fail(key)
-		} else if !c.mentions(e.Package) {
+			fmt.Fprint(w, strings.Join(printed[key], ""))
+			delete(printed, key)
+			return
+		}
+		if !c.mentions(e.Package) {
 			c.fail(e.Package) // it did not build, panicked or ran out of time
 		}
-		fmt.Fprint(w, strings.Join(printed[key], ""))
-		delete(printed, key)
+		for _, key := range slices.Sorted(maps.Keys(printed)) { // tests that never ended tell why
+			if strings.HasPrefix(key, e.Package+" ") {
+				fmt.Fprint(w, strings.Join(printed[key], ""))
+				delete(printed, key)
+			}
+		}
 	}
 }
 

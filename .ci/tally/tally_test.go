@@ -23,6 +23,10 @@ func TestReadGo(t *testing.T) {
 {"Action":"skip","Package":"m/empty"}
 {"ImportPath":"m/c","Action":"build-output","Output":"c.go:1: no\n"}
 {"Action":"fail","Package":"m/c","FailedBuild":"m/c"}
+{"Action":"run","Package":"m/d","Test":"TestStuck"}
+{"Action":"output","Package":"m/d","Test":"TestStuck","Output":"panic: test timed out\n"}
+{"Action":"output","Package":"m/d","Output":"FAIL\tm/d\t300s\n"}
+{"Action":"fail","Package":"m/d"}
 not json
 `
 	var c counts
@@ -30,13 +34,13 @@ not json
 	if err := c.readGo(strings.NewReader(output), &shown); err != nil {
 		t.Fatal(err)
 	}
-	if c.Passed != 2 || c.Failed != 3 {
-		t.Errorf("%d passed, %d failed; want 2 and 3", c.Passed, c.Failed)
+	if c.Passed != 2 || c.Failed != 4 {
+		t.Errorf("%d passed, %d failed; want 2 and 4", c.Passed, c.Failed)
 	}
-	if want := []string{"m/b TestBad", "m/b TestLazy (skipped)", "m/c"}; !slices.Equal(c.Notes, want) {
+	if want := []string{"m/b TestBad", "m/b TestLazy (skipped)", "m/c", "m/d"}; !slices.Equal(c.Notes, want) {
 		t.Errorf("notes %q, want %q", c.Notes, want)
 	}
-	if want := "ok  \tm/a\t0.1s\nwhy\nc.go:1: no\nnot json\n"; shown.String() != want {
+	if want := "ok  \tm/a\t0.1s\nwhy\nc.go:1: no\nFAIL\tm/d\t300s\npanic: test timed out\nnot json\n"; shown.String() != want {
 		t.Errorf("shown %q, want %q", shown.String(), want)
 	}
 }

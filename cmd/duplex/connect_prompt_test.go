@@ -76,7 +76,10 @@ func sit(t *testing.T, args ...string) *person {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	t.Cleanup(cancel)
 	t.Cleanup(func() { keys.Close() })
-	go func() { p.ended <- cmd.run(ctx, con) }()
+	go func() {
+		p.ended <- cmd.run(ctx, con)
+		stdin.Close() // nobody takes keys any more
+	}()
 	return p
 }
 
@@ -90,8 +93,13 @@ func (p *person) press(keys string) {
 // sees waits until the screen has shown the text.
 func (p *person) sees(text string) {
 	p.t.Helper()
+	p.seesTimes(1, text)
+}
+
+func (p *person) seesTimes(n int, text string) {
+	p.t.Helper()
 	timeout := time.After(10 * time.Second)
-	for !strings.Contains(p.screen.text(), text) {
+	for strings.Count(p.screen.text(), text) < n {
 		select {
 		case <-p.screen.changed:
 		case <-timeout:
@@ -219,9 +227,7 @@ func TestPromptOffline(t *testing.T) {
 	p := sit(t, "--reconnect", url)
 	p.sees("! the connection was lost")
 	p.sees("* connecting again in ")
-	for strings.Count(p.screen.text(), "* connected to") < 2 {
-		<-p.screen.changed
-	}
+	p.seesTimes(2, "* connected to")
 	p.press("back" + keyEnter)
 	p.sees("< back")
 	p.press("/quit" + keyEnter)
