@@ -68,26 +68,28 @@ type Conn struct {
 	timer timer // owned by the wheel
 
 	// Guarded by mu.
-	mu       sync.Mutex
-	sender   protocol.Sender
-	out      *protocol.Buffer // frames for the network, nil when there are none
-	sent     int              // how much of out the network has
-	writing  int              // bytes that the flusher has taken out of out
-	aside    *protocol.Buffer // messages that wait for a streamed one to end
-	stream   *messageWriter   // the streamed message, or nil
-	corkSlot int8             // where the cork's watch knows us, or noSlot
-	corked   bool             // a batch is being worked through: gather what is sent
-	flushing bool             // a goroutine writes out
-	full     bool             // somebody found no room: OnDrain is owed
-	broken   bool             // the transport must not be touched any more
-	lost     int              // bytes that were in the outbox when it was given up
-	final    error            // how the connection ended, nil while it lives
-	room     chan struct{}    // closed when there may be room, or the stream has ended
-	done     chan struct{}    // closed with final
-	details  details
-	pingSent uint32 // wheel tick of the unanswered keepalive ping, or 0
-	closeBy  uint32 // wheel tick by which the closing handshake must be over, or 0
-	born     uint32 // wheel tick
+	mu         sync.Mutex
+	sender     protocol.Sender
+	ahead      []chunk          // frames for the network that come before those in out
+	aheadBytes int              // bytes in ahead
+	out        *protocol.Buffer // frames for the network, nil when there are none
+	sent       int              // how much of out the network has
+	aside      *protocol.Buffer // messages that wait for a streamed one to end
+	stream     *messageWriter   // the streamed message, or nil
+	corkSlot   int8             // where the cork's watch knows us, or noSlot
+	corked     bool             // a batch is being worked through: gather what is sent
+	flushing   bool             // a goroutine writes out
+	full       bool             // somebody found no room: OnDrain is owed
+	broken     bool             // the transport must not be touched any more
+	over       bool             // the outbox is given up
+	lost       int              // bytes that were in it
+	final      error            // how the connection ended, nil while it lives
+	room       chan struct{}    // closed when there may be room, or the stream has ended
+	done       chan struct{}    // closed with final
+	details    details
+	pingSent   uint32 // wheel tick of the unanswered keepalive ping, or 0
+	closeBy    uint32 // wheel tick by which the closing handshake must be over, or 0
+	born       uint32 // wheel tick
 }
 
 // details is what most connections set once or never.

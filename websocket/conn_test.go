@@ -615,3 +615,43 @@ func TestOnly(t *testing.T) {
 	}
 	wantStatus(t, waitDone(t, client), StatusUnsupportedData)
 }
+
+// A large prepared message lies in memory once, however many outboxes it waits
+// in, and keeps its place among the others.
+func TestPreparedIsShared(t *testing.T) {
+	onWires(t, func(t *testing.T, w wire) {
+		picture := NewPrepared(Binary, bytes.Repeat([]byte("picture!"), 1<<17))
+		server, peer := raw(t, w, nil, &Options{Outbox: 64 << 20})
+		const n = 20
+		for i := range n {
+			if err := errors.Join(server.Send(Text, []byte{byte('a' + i)}), server.SendPrepared(picture)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		server.mu.Lock()
+		shared := 0
+		for _, c := range server.ahead {
+			if c.buf == nil {
+				shared++
+				if len(c.rest) > 0 && &c.rest[len(c.rest)-1] != &picture.plain[len(picture.plain)-1] {
+					t.Error("a copy waits")
+				}
+			}
+		}
+		server.mu.Unlock()
+		if shared < n/2 {
+			t.Errorf("%d of %d large messages wait as themselves", shared, n)
+		}
+		for i := range n {
+			if h, p := readFrame(t, peer); h.Opcode != protocol.OpText || p[0] != byte('a'+i) {
+				t.Fatalf("message %d: %v", i, h)
+			}
+			if _, p := readFrame(t, peer); !bytes.Equal(p, picture.Payload()) {
+				t.Fatalf("picture %d has %d bytes", i, len(p))
+			}
+		}
+		for server.Buffered() > 0 { // until the flusher has looked
+			time.Sleep(time.Millisecond)
+		}
+	})
+}

@@ -19,7 +19,15 @@ const (
 	corkBytes  = 64 << 10 // corked output leaves at this size
 	corkBuffer = 4 << 10  // and starts in a buffer of this one
 	flushChunk = 64 << 10 // what one blocking write takes, so that progress is seen
+	shareBytes = 16 << 10 // a prepared message of this size is not copied into the outbox
 )
+
+// chunk is a run of frames in the outbox: in a buffer of its own, or shared by
+// all connections to which a Prepared was sent.
+type chunk struct {
+	buf  *protocol.Buffer // nil when shared
+	rest []byte           // what the network has not taken
+}
 
 // Send sends a message without ever waiting. When the outbox has no room it
 // does what Options.Overflow says: end the connection with 1013, which is the
@@ -72,7 +80,7 @@ func (c *Conn) OnDrain(f func()) {
 // All below is called with mu held, unless it says otherwise.
 
 func (c *Conn) buffered() int {
-	n := c.lost + c.writing
+	n := c.lost + c.aheadBytes
 	if c.out != nil {
 		n += len(c.out.B) - c.sent
 	}
@@ -176,16 +184,84 @@ func (c *Conn) makeRoom(n int) {
 	}
 }
 
+// share puts framed messages into the outbox without copying them.
+func (c *Conn) share(framed []byte) {
+	c.detach()
+	c.ahead = append(c.ahead, chunk{rest: framed})
+	c.aheadBytes += len(framed)
+}
+
+// detach moves what out holds to the end of ahead, where appending does not
+// move it any more.
+func (c *Conn) detach() {
+	if c.out == nil {
+		return
+	}
+	rest := c.out.B[c.sent:]
+	c.ahead = append(c.ahead, chunk{c.out, rest})
+	c.aheadBytes += len(rest)
+	c.out, c.sent = nil, 0
+}
+
+// head returns what goes first, nil when the outbox is empty.
+func (c *Conn) head() []byte {
+	switch {
+	case len(c.ahead) > 0:
+		return c.ahead[0].rest
+	case c.out != nil:
+		return c.out.B[c.sent:]
+	}
+	return nil
+}
+
+// took notes that the network has taken n bytes of the head.
+func (c *Conn) took(n int) {
+	if len(c.ahead) == 0 {
+		if c.sent += n; c.sent == len(c.out.B) {
+			c.out.Release()
+			c.out, c.sent = nil, 0
+		}
+		return
+	}
+	first := &c.ahead[0]
+	first.rest = first.rest[n:]
+	c.aheadBytes -= n
+	if len(first.rest) > 0 {
+		return
+	}
+	first.buf.Release()
+	c.ahead[0] = chunk{}
+	if c.ahead = c.ahead[1:]; len(c.ahead) == 0 {
+		c.ahead = nil
+	}
+}
+
+// discard gives the outbox up. What the flusher is writing stays until it has
+// come back.
+func (c *Conn) discard() {
+	c.over = true
+	if c.flushing {
+		return
+	}
+	c.lost = c.buffered()
+	for _, first := range c.ahead {
+		first.buf.Release()
+	}
+	c.out.Release()
+	c.aside.Release()
+	c.ahead, c.aheadBytes, c.out, c.sent, c.aside = nil, 0, nil, 0, nil
+}
+
 // pushed sends what an append has put into out, unless the cork gathers it.
 func (c *Conn) pushed(err error) error {
 	if err != nil {
-		if len(c.out.B) == 0 {
+		if c.out != nil && len(c.out.B) == 0 {
 			c.out.Release()
 			c.out = nil
 		}
 		return c.errNotSendable(err)
 	}
-	if c.corked && len(c.out.B)-c.sent < corkBytes && c.watchCork() {
+	if c.corked && c.buffered() < corkBytes && c.watchCork() {
 		return nil
 	}
 	c.flush()
@@ -195,20 +271,25 @@ func (c *Conn) pushed(err error) error {
 // flush tries to write the outbox without waiting and leaves the rest to the
 // flusher.
 func (c *Conn) flush() {
-	if c.out == nil || c.flushing || c.broken {
+	if c.flushing || c.broken {
 		return
 	}
-	if c.socket != nil {
-		n, err := c.socket.TryWrite(c.out.B[c.sent:])
-		c.sent += n
-		if err == nil {
-			c.out.Release()
-			c.out, c.sent = nil, 0
-			c.wakeRoom()
+	p := c.head()
+	if p == nil {
+		return
+	}
+	for c.socket != nil {
+		n, err := c.socket.TryWrite(p)
+		c.took(n)
+		if err != nil {
+			if errors.Is(err, loop.ErrWouldBlock) {
+				break
+			}
+			c.abort(err)
 			return
 		}
-		if !errors.Is(err, loop.ErrWouldBlock) {
-			c.abort(err)
+		if p = c.head(); p == nil {
+			c.wakeRoom()
 			return
 		}
 	}
@@ -220,24 +301,23 @@ func (c *Conn) flush() {
 func (c *Conn) flushRest() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for c.out != nil && !c.broken {
-		batch, p := c.out, c.out.B[c.sent:]
-		c.out, c.sent = nil, 0
-		c.writing = len(p)
-		for len(p) > 0 && !c.broken {
-			n, err := c.writeChunk(p[:min(len(p), flushChunk)])
-			p = p[n:]
-			c.writing = len(p)
-			c.wakeRoom()
-			if err != nil {
-				c.abort(err)
-			}
+	for !c.broken {
+		c.detach() // others append to out while mu is free
+		p := c.head()
+		if p == nil {
+			break
 		}
-		c.lost += len(p)
-		c.writing = 0
-		batch.Release()
+		n, err := c.writeChunk(p[:min(len(p), flushChunk)])
+		c.took(n)
+		c.wakeRoom()
+		if err != nil {
+			c.abort(err)
+		}
 	}
 	c.flushing = false
+	if c.over {
+		c.discard()
+	}
 	c.wakeRoom()
 }
 

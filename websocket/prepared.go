@@ -2,7 +2,6 @@ package websocket
 
 import (
 	"context"
-	"errors"
 	"sync"
 
 	"github.com/duplex-websocket/duplex/websocket/deflate"
@@ -12,7 +11,8 @@ import (
 // Prepared is a message to send to many connections: it is framed once, and
 // compressed at most once for each window size and level that the connections
 // have agreed on, however many there are. A connection with context takeover
-// takes the same bytes and starts its context afresh.
+// takes the same bytes and starts its context afresh. One of 16 KiB or more is
+// not copied into the outboxes where it waits.
 //
 // A Prepared is safe for concurrent use. It keeps a copy of the message.
 type Prepared struct {
@@ -91,11 +91,15 @@ func (c *Conn) enqueuePrepared(m *Prepared) error {
 	if c.sender.Compresses() && len(m.payload) >= c.options.Compression.Threshold {
 		framed, compressed = m.compressed(c.options, c.details.agreement.Deflate.ServerMaxWindowBits), true
 	}
+	if len(framed) >= shareBytes {
+		_, err := c.sender.AppendFramed(nil, nil, compressed)
+		if err == nil {
+			c.share(framed)
+		}
+		return c.pushed(err)
+	}
 	c.makeRoom(len(framed))
 	var err error
 	c.out.B, err = c.sender.AppendFramed(c.out.B, framed, compressed)
-	if errors.Is(err, protocol.ErrInterleaved) {
-		return c.enqueueAside(m.typ, m.payload)
-	}
 	return c.pushed(err)
 }

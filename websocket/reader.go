@@ -233,10 +233,7 @@ func (c *Conn) finish(err error) {
 	c.mu.Lock()
 	c.broken = true // from here on the descriptor may belong to another connection
 	c.sender.Close()
-	c.lost = c.buffered() - c.writing // what the flusher has it will count itself
-	c.out.Release()
-	c.aside.Release()
-	c.out, c.aside = nil, nil
+	c.discard()
 	c.mu.Unlock()
 	c.options.wheel().remove(c)
 	_ = c.nc.Close() // an error here changes nothing: the connection is over

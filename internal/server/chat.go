@@ -62,9 +62,9 @@ func (c ChatConfig) withDefaults() ChatConfig {
 	return c
 }
 
-// backlog is what may wait for a slow visitor: the whole history and then some pictures. Beyond that it is disconnected with
-// 1013, comes back and gets the history again; the others never wait for it.
-func (c *ChatConfig) backlog() int { return int(c.HistoryBytes) + 2*c.PictureBytes + 1<<20 }
+// outbox is what may wait for a slow visitor: the whole history and then some pictures, which lie in memory once however many
+// they wait for. Beyond that it is disconnected with 1013, comes back and gets the history again; the others never wait for it.
+func (c *ChatConfig) outbox() int { return int(c.HistoryBytes) + 2*c.PictureBytes + 1<<20 }
 
 // maxMessage leaves room for a picture as base64 in JSON, and for one that is a little too large to be told so.
 func (c *ChatConfig) maxMessage() int64 { return int64(c.PictureBytes)*4/3 + 256<<10 }
@@ -87,7 +87,7 @@ func newChat(config ChatConfig, logger *slog.Logger) *chat {
 		HistoryMessages: config.HistoryMessages, HistoryBytes: config.HistoryBytes,
 	})}
 	c.socket = &websocket.Server{Handler: c, DrainCode: websocket.StatusServiceRestart, Accept: websocket.AcceptOptions{
-		Options:      websocket.Options{MaxMessage: config.maxMessage(), Logger: logger},
+		Options:      websocket.Options{MaxMessage: config.maxMessage(), Outbox: config.outbox(), Logger: logger},
 		Interceptors: []func(*websocket.Upgrade) error{c.intercept},
 		Limit:        &websocket.ConnLimit{Total: config.People},
 	}}
@@ -97,8 +97,8 @@ func newChat(config ChatConfig, logger *slog.Logger) *chat {
 // visitor is one connection in one room. It implements hub.Subscriber.
 type visitor struct {
 	admission
-	backlog
-	chat *chat // immutable
+	conn *websocket.Conn // immutable
+	chat *chat           // immutable
 
 	// Set in Open, then owned by the calls of Message, which come one at a time.
 	membership *hub.Membership
@@ -119,7 +119,7 @@ func (c *chat) Open(conn *websocket.Conn) {
 		return
 	}
 	v := &visitor{
-		admission: *a, chat: c, backlog: backlog{conn: conn, limit: c.config.backlog()},
+		admission: *a, chat: c, conn: conn,
 		messages: bucket{rate: c.config.MessageRate, burst: c.config.MessageBurst},
 		volume:   bucket{rate: c.config.ByteRate, burst: c.config.ByteBurst},
 	}
@@ -209,9 +209,12 @@ func (v *visitor) Deliver(m *hub.Message) {
 	v.send(m)
 }
 
-func (v *visitor) send(m *hub.Message) { v.add(m.Encoded(encode).(*websocket.Prepared)) }
+// send never waits. An error is not reported: the connection's Close follows.
+func (v *visitor) send(m *hub.Message) {
+	_ = v.conn.SendPrepared(m.Encoded(encode).(*websocket.Prepared))
+}
 
-func (v *visitor) sendJSON(value any) { v.add(websocket.NewPrepared(websocket.Text, mustJSON(value))) }
+func (v *visitor) sendJSON(value any) { _ = v.conn.Send(websocket.Text, mustJSON(value)) }
 
 // receive handles one message; the result is what the sender is told if it was not passed on.
 func (v *visitor) receive(typ websocket.MessageType, p []byte) *problem {
