@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"time"
 )
@@ -31,7 +32,7 @@ func (s *step) command(read reader, args []string) (counts, error) {
 	}
 	readErr := read(&c, output, s.out)
 	if err := cmd.Wait(); err != nil {
-		return c, fmt.Errorf("%s: %w", strings.Join(args, " "), err)
+		return c, fmt.Errorf("%s: %w", filepath.Base(args[0]), err)
 	}
 	return c, readErr
 }
