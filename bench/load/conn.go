@@ -38,6 +38,7 @@ type conn struct {
 // A tally counts what all connections received.
 type tally struct {
 	messages, compressed int
+	pongs                int
 	replyBytes           int // payload bytes as they came, so compressed where compressed
 }
 
@@ -195,7 +196,7 @@ func (c *conn) payload(b []byte) error {
 // frameEnd finishes a frame and tells whether it also finished a message.
 func (c *conn) frameEnd(t *tally) (bool, error) {
 	if c.frame&0x08 != 0 {
-		return false, c.controlEnd()
+		return false, c.controlEnd(t)
 	}
 	if c.frame&0x80 == 0 {
 		return false, nil
@@ -219,7 +220,7 @@ func (c *conn) frameEnd(t *tally) (bool, error) {
 	return true, nil
 }
 
-func (c *conn) controlEnd() error {
+func (c *conn) controlEnd(t *tally) error {
 	switch c.frame & 0x0f {
 	case opPing: // a server that checks whether we live; rare, so a frame of its own between whole frames only
 		if c.pos != c.stream.start(c.next) {
@@ -228,6 +229,8 @@ func (c *conn) controlEnd() error {
 		if _, errno := rawWrite(c.fd, appendFrame(nil, 0x80|opPong, c.control, 0)); errno != 0 && errno != unix.EAGAIN {
 			return fmt.Errorf("pong: %w", errno)
 		}
+	case opPong:
+		t.pongs++
 	case opClose:
 		if len(c.control) >= 2 {
 			return fmt.Errorf("server closed: %d %s", binary.BigEndian.Uint16(c.control), c.control[2:])

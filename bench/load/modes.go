@@ -120,6 +120,9 @@ func broadcast(cfg config, t *target, l *loop) (result, error) {
 	if err := connect(cfg, t, l, cfg.Conns+1); err != nil {
 		return result{}, err
 	}
+	if err := greet(l); err != nil {
+		return result{}, err
+	}
 	publisher := l.conns[0]
 	missing := make([]int, cfg.InFlight+1) // receivers still without a message, a ring by message number
 	published, delivered := 0, 0
@@ -156,6 +159,26 @@ func broadcast(cfg config, t *target, l *loop) (result, error) {
 	}
 	sending = false
 	return r, drain(l, func(*conn) int { return publisher.sent })
+}
+
+// greet exchanges a ping and a pong on every connection. A server that answers a ping reads from the connection, and before that it
+// has made it a receiver of broadcasts; the response to the handshake alone does not say so.
+func greet(l *loop) error {
+	ping := appendFrame(nil, 0x80|opPing, []byte("ready?"), 0x01020304)
+	want := l.tally.pongs + len(l.conns)
+	for _, c := range l.conns {
+		if _, errno := rawWrite(c.fd, ping); errno != 0 {
+			return fmt.Errorf("ping: %w", errno)
+		}
+	}
+	end := time.Now().Add(10 * time.Second)
+	if err := l.run(func() bool { return l.tally.pongs >= want || time.Now().After(end) }); err != nil {
+		return err
+	}
+	if l.tally.pongs < want {
+		return fmt.Errorf("%d of %d connections answered a ping", len(l.conns)-want+l.tally.pongs, len(l.conns))
+	}
+	return nil
 }
 
 // window warms up and then measures for cfg.Duration or cfg.Count messages.
