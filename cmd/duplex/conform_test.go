@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/duplex-websocket/duplex/conformance"
 	"github.com/duplex-websocket/duplex/websocket"
@@ -91,8 +92,10 @@ func TestConformClient(t *testing.T) {
 	said, errs := io.Pipe()
 	var out bytes.Buffer
 	done := make(chan int, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
 	go func() {
-		done <- run(t.Context(), []string{"conform", "client", "--listen", "127.0.0.1:0", "--only", "6455-5.5.3-*"}, &out, errs)
+		done <- run(ctx, []string{"conform", "client", "--listen", "127.0.0.1:0", "--only", "6455-5.5.3-*"}, &out, errs)
 		_ = errs.Close()
 	}()
 	line := make([]byte, 200)
@@ -117,9 +120,10 @@ func TestConformClient(t *testing.T) {
 				return err
 			}
 		}
-	}, nil)
+	}, &conformance.Options{Timeout: 30 * time.Second})
 	if err != nil {
 		t.Error(err)
+		cancel() // without its last question, the command would wait for ever
 	}
 	if code := <-done; code != exitOK || !strings.Contains(out.String(), "client ours: 6 cases") {
 		t.Errorf("exit %d: %s", code, out.String())
