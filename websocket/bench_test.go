@@ -7,7 +7,6 @@ import (
 	"github.com/duplex-websocket/duplex/websocket/protocol"
 )
 
-
 // BenchmarkReceive is what a connection does besides the kernel for a bunch of
 // 32 messages of 64 bytes whose handler answers each: the hot path of an echo.
 func BenchmarkReceive(b *testing.B) {
