@@ -124,7 +124,10 @@ type Compression struct {
 	Threshold int
 
 	// ServerMaxWindowBits and ClientMaxWindowBits bound the window that each
-	// side's compressor may use, 8 to 15 (RFC 7692, section 7.1.2). Default: 15.
+	// side's compressor may use, 8 to 15 (RFC 7692, section 7.1.2). Default: 15,
+	// except that a server with CompressionTakeover wants 12 of its clients,
+	// because it remembers their windows; one that cannot limit its window then
+	// sends without takeover.
 	ServerMaxWindowBits int
 	ClientMaxWindowBits int
 
