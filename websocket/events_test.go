@@ -1,6 +1,7 @@
 package websocket
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -49,6 +50,56 @@ func TestHandlerOrder(t *testing.T) {
 		}
 		if _, _, err := server.Read(within(t)); !errors.Is(err, errEventStyle) {
 			t.Error("Read on a handler's connection:", err)
+		}
+	})
+}
+
+// Large messages are read into place and written from where they lie.
+func TestLargeMessages(t *testing.T) {
+	onWires(t, func(t *testing.T, w wire) {
+		o := &Options{MaxMessage: 8 << 20, Outbox: 16 << 20}
+		_, client := handled(t, w, echo, o)
+		for _, n := range []int{largeBytes - 1, largeBytes, largeBytes + 1, 1<<20 - 10, 1 << 20, 5<<20 + 3} {
+			for _, typ := range []MessageType{Text, Binary} {
+				want := bytes.Repeat([]byte("zażółć gęślą jaźń 0123456789"), n/20)[:n]
+				if typ == Text {
+					want = bytes.ToValidUTF8(want, []byte("?"))
+				}
+				go func() {
+					_ = client.Send(typ, want)
+					_ = client.Send(Text, []byte("behind it"))
+				}()
+				if got, p := mustRead(t, client); got != typ || !bytes.Equal(p, want) {
+					t.Fatalf("%v of %d bytes came back as %v of %d", typ, len(want), got, len(p))
+				}
+				if _, p := mustRead(t, client); string(p) != "behind it" {
+					t.Fatalf("%.20q", p)
+				}
+			}
+		}
+	})
+}
+
+// A peer that reads slowly gets a large answer whole, whatever part of it the
+// kernel took at first.
+func TestLargeAnswerToSlowReader(t *testing.T) {
+	onWires(t, func(t *testing.T, w wire) {
+		answer := bytes.Repeat([]byte("0123456789abcdef"), 1<<18)
+		_, peer := raw(t, w, &HandlerFuncs{OnMessage: func(c *Conn, _ MessageType, _ []byte) {
+			for range 3 {
+				if err := c.Send(Binary, answer); err != nil {
+					t.Error(err)
+				}
+			}
+		}}, &Options{Outbox: 64 << 20})
+		if _, err := peer.Write(frameFrom(protocol.OpText, "go")); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(20 * time.Millisecond) // so that the kernel's buffers fill
+		for range 3 {
+			if _, p := readFrame(t, peer); !bytes.Equal(p, answer) {
+				t.Fatalf("%d bytes, damaged", len(p))
+			}
 		}
 	})
 }

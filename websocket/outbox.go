@@ -19,6 +19,7 @@ const (
 	corkBytes  = 64 << 10 // corked output leaves at this size
 	corkBuffer = 4 << 10  // and starts in a buffer of this one
 	flushChunk = 64 << 10 // what one blocking write takes, so that progress is seen
+	largeBytes = 64 << 10 // a message of this size does not wait for the cork
 	shareBytes = 16 << 10 // a prepared message of this size is not copied into the outbox
 )
 
@@ -153,10 +154,40 @@ func (c *Conn) enqueue(typ MessageType, p []byte) error {
 	if c.stream != nil && c.stream.begun {
 		return c.enqueueAside(typ, p)
 	}
+	if len(p) >= largeBytes && c.socket != nil && c.config.Role == protocol.Server && !c.sender.Compresses() {
+		return c.enqueueLarge(typ, p)
+	}
 	c.makeRoom(len(p) + protocol.MaxHeaderLength)
 	var err error
 	c.out.B, err = c.sender.AppendMessage(c.out.B, protocol.Opcode(typ), p, len(p) >= c.options.Compression.Threshold)
 	return c.pushed(err)
+}
+
+// enqueueLarge sends as much of a large message as the kernel takes from where
+// it lies, and copies only the rest.
+func (c *Conn) enqueueLarge(typ MessageType, p []byte) error {
+	const start = largeBytes / 4 // with the header, so that no packet carries that alone
+	c.makeRoom(start + protocol.MaxHeaderLength)
+	var err error
+	c.out.B, err = c.sender.AppendStart(c.out.B, protocol.Opcode(typ), p, start)
+	if err != nil {
+		return c.pushed(err)
+	}
+	p = p[start:]
+	c.flush()
+	if c.head() == nil && !c.broken {
+		n, err := c.socket.TryWrite(p)
+		if err != nil && !errors.Is(err, loop.ErrWouldBlock) {
+			c.abort(err)
+		}
+		p = p[n:]
+	}
+	if len(p) > 0 && !c.broken {
+		c.makeRoom(len(p))
+		c.out.B = append(c.out.B, p...)
+		c.flush()
+	}
+	return nil
 }
 
 // enqueueAside keeps a message until the streamed one has ended.

@@ -16,6 +16,7 @@ import (
 const (
 	readSize     = 64 << 10 // what one read of a plain socket may take
 	readSizeIdle = 4 << 10  // what is held while waiting on anything else, such as TLS
+	roomLeast    = 16 << 10 // of a frame, still to come, for which reading into place pays
 )
 
 type readBuffer [readSize]byte
@@ -67,6 +68,17 @@ func (c *Conn) read(buffered []byte) error {
 func (c *Conn) readSocket() error {
 	for {
 		c.waiting()
+		if room := c.receiver.Room(roomLeast); room != nil {
+			n, err := c.socket.ReadInto(room)
+			if err != nil {
+				return c.readFailed(err)
+			}
+			c.heard()
+			if err := c.receiveInPlace(n); err != nil {
+				return err
+			}
+			continue
+		}
 		p, err := c.socket.Read()
 		if err != nil {
 			return c.readFailed(err)
@@ -113,22 +125,40 @@ func (c *Conn) receive(p []byte) (end error) {
 	for {
 		ev, n := c.receiver.Next(p)
 		p = p[n:]
-		switch ev.Kind {
-		case protocol.EventData:
-			if !c.closing.Load() {
-				c.sink.data(c, MessageType(ev.Opcode), ev.Payload, ev.Final)
-			}
-		case protocol.EventNone:
+		if ev.Kind == protocol.EventNone {
 			return nil
-		default:
-			if ev.Kind == protocol.EventClose || ev.Kind == protocol.EventFailed {
-				c.sink.ending(c)
-			}
-			if err := c.control(&ev); err != nil {
-				return err
-			}
+		}
+		if err := c.act(&ev); err != nil {
+			return err
 		}
 	}
+}
+
+// receiveInPlace is receive for n bytes that were read into the Receiver's Room.
+func (c *Conn) receiveInPlace(n int) (end error) {
+	ev := c.receiver.Filled(n)
+	if ev.Kind == protocol.EventNone {
+		return nil
+	}
+	c.cork()
+	defer c.uncork()
+	defer c.recovered("Message", &end)
+	return c.act(&ev)
+}
+
+// act hands an event to who is concerned. It returns how the connection ended,
+// nil if it goes on.
+func (c *Conn) act(ev *protocol.Event) error {
+	switch ev.Kind {
+	case protocol.EventData:
+		if !c.closing.Load() {
+			c.sink.data(c, MessageType(ev.Opcode), ev.Payload, ev.Final)
+		}
+		return nil
+	case protocol.EventClose, protocol.EventFailed:
+		c.sink.ending(c)
+	}
+	return c.control(ev)
 }
 
 // control acts on what is not data. It returns how the connection ended, nil

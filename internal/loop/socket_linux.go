@@ -17,10 +17,11 @@ type Socket struct {
 	attempt func(fd uintptr) bool // read, made once: a closure per call would be garbage per call
 	fd      int
 
-	// Results of attempt, owned by Read.
-	buf []byte
-	n   int
-	err syscall.Errno
+	// Owned by Read and ReadInto: where to, nil for a buffer, and attempt's results.
+	into []byte
+	buf  []byte
+	n    int
+	err  syscall.Errno
 }
 
 // NewSocket returns a Socket for c, or nil when c is not a plain TCP or Unix
@@ -47,35 +48,52 @@ func NewSocket(c net.Conn, buffers Buffers) *Socket {
 // which the caller puts back. No buffer is held while it waits. The error is
 // io.EOF at the end of the stream; a deadline of the connection interrupts it.
 func (s *Socket) Read() ([]byte, error) {
-	err := s.conn.Read(s.attempt)
+	n, err := s.wait()
 	buf := s.buf
 	s.buf = nil
-	switch {
-	case err == nil && s.err == 0 && s.n > 0:
-		return buf[:s.n], nil
-	case buf != nil:
+	if err != nil && buf != nil {
 		s.buffers.Put(buf)
+		buf = nil
 	}
+	return buf[:n], err
+}
+
+// ReadInto is Read with a buffer of the caller's, which is held while it waits.
+func (s *Socket) ReadInto(p []byte) (int, error) {
+	s.into = p
+	n, err := s.wait()
+	s.into, s.buf = nil, nil
+	return n, err
+}
+
+// wait makes attempts until one reads something or fails.
+func (s *Socket) wait() (int, error) {
+	err := s.conn.Read(s.attempt)
 	switch {
 	case err != nil:
-		return nil, err
+		return 0, err
 	case s.err != 0:
-		return nil, os.NewSyscallError("read", s.err)
-	default:
-		return nil, io.EOF
+		return 0, os.NewSyscallError("read", s.err)
+	case s.n == 0:
+		return 0, io.EOF
 	}
+	return s.n, nil
 }
 
 // read is one try; false makes Go's poller wait for the next readiness.
 func (s *Socket) read(fd uintptr) bool {
-	s.buf = s.buffers.Get()
+	if s.buf = s.into; s.buf == nil {
+		s.buf = s.buffers.Get()
+	}
 	for {
 		n, _, errno := syscall.RawSyscall(syscall.SYS_READ, fd, uintptr(unsafe.Pointer(unsafe.SliceData(s.buf))), uintptr(len(s.buf)))
 		switch errno {
 		case syscall.EINTR:
 			continue
 		case syscall.EAGAIN:
-			s.buffers.Put(s.buf)
+			if s.into == nil {
+				s.buffers.Put(s.buf)
+			}
 			s.buf = nil
 			return false
 		}

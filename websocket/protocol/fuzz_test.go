@@ -62,7 +62,8 @@ func FuzzEndpoint(f *testing.F) {
 		whole := build(t, role, config).feed(wire)
 		split := build(t, role, config).feedSplit(wire, cuts(splits, len(wire))...)
 		single := build(t, role, config).feedSplit(wire, cuts([]byte{1}, len(wire))...)
-		for name, p := range map[string]*peer{"split": split, "byte by byte": single} {
+		inPlace := build(t, role, config).feedInPlace(wire, cuts(splits, len(wire))...)
+		for name, p := range map[string]*peer{"split": split, "byte by byte": single, "in place": inPlace} {
 			if a, b := transcript(whole), transcript(p); a != b {
 				t.Fatalf("whole: %s\n%s: %s", a, name, b)
 			}

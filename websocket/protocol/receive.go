@@ -125,10 +125,7 @@ func (r *Receiver) Next(in []byte) (ev Event, n int) {
 		piece := in[n : n+take : n+take]
 		n += take
 		r.remaining -= int64(take)
-		if r.config.Role == Server && take > 0 {
-			Mask(piece, r.key, 0)
-			r.key = rotatedKey(r.key, take)
-		}
+		r.unmask(piece)
 		r.inFrame = r.remaining > 0
 		if r.opcode.Control() {
 			ev = r.controlPiece(piece)
@@ -138,6 +135,46 @@ func (r *Receiver) Next(in []byte) (ev Event, n int) {
 		if ev.Kind != EventNone || n == len(in) {
 			return ev, n
 		}
+	}
+}
+
+// Room returns where the input's next bytes belong if all of them are payload of
+// a message that is being collected, so that a driver can read them into place
+// and save a copy. What it has read there it tells Filled. Room returns nil when
+// input has to go through Next, and when fewer than least bytes of the frame
+// are to come. The memory grows with what has arrived, not with what a header
+// claims. Like Next, it ends the last event's loan.
+func (r *Receiver) Room(least int) []byte {
+	r.lent.Release()
+	r.lent = nil
+	if r.done || !r.inFrame || r.opcode.Control() || r.held == nil || r.compressed || r.remaining < int64(least) {
+		return nil
+	}
+	have := len(r.held.B)
+	r.held.Grow(int(min(r.remaining, int64(max(3*have, least)))), int(min(r.total, 1<<30)))
+	return r.held.B[have:int(min(int64(cap(r.held.B)), int64(have)+r.remaining))]
+}
+
+// Filled takes the n bytes that were read into Room's slice.
+func (r *Receiver) Filled(n int) Event {
+	have := len(r.held.B)
+	r.held.B = r.held.B[:have+n]
+	piece := r.held.B[have:]
+	r.remaining -= int64(n)
+	r.unmask(piece)
+	r.inFrame = r.remaining > 0
+	final := r.fin && !r.inFrame
+	if !r.textGoesOn(piece, final) {
+		return r.fail(errTextUTF8)
+	}
+	return r.collected(final)
+}
+
+// unmask unmasks the frame's next bytes.
+func (r *Receiver) unmask(piece []byte) {
+	if r.config.Role == Server && len(piece) > 0 {
+		Mask(piece, r.key, 0)
+		r.key = rotatedKey(r.key, len(piece))
 	}
 }
 
@@ -323,10 +360,8 @@ func (r *Receiver) dataPiece(piece []byte) Event {
 	if r.compressed {
 		return r.compressedPiece(piece, final)
 	}
-	if r.message == OpText {
-		if !r.text.write(piece) || final && !r.text.complete() {
-			return r.fail(errTextUTF8)
-		}
+	if !r.textGoesOn(piece, final) {
+		return r.fail(errTextUTF8)
 	}
 	if r.config.Pieces {
 		if len(piece) == 0 && !final {
@@ -338,6 +373,16 @@ func (r *Receiver) dataPiece(piece []byte) Event {
 		return r.data(piece, final)
 	}
 	r.hold(piece)
+	return r.collected(final)
+}
+
+// textGoesOn checks the next bytes of a message, if it is text.
+func (r *Receiver) textGoesOn(piece []byte, final bool) bool {
+	return r.message != OpText || r.text.write(piece) && (!final || r.text.complete())
+}
+
+// collected makes the event of a message that was held, once it is whole.
+func (r *Receiver) collected(final bool) Event {
 	if !final {
 		return Event{}
 	}
@@ -377,7 +422,7 @@ func (r *Receiver) hold(piece []byte) {
 	if r.held == nil {
 		r.held = GetBuffer(len(piece))
 	}
-	r.held.Grow(len(piece), int(min(r.total, 1<<40)))
+	r.held.Grow(len(piece), int(min(r.total, 1<<30)))
 	r.held.B = append(r.held.B, piece...)
 }
 

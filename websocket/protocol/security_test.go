@@ -104,6 +104,9 @@ func TestClaimedLengthIsNotAllocated(t *testing.T) {
 	if c := cap(p.held.B); c > 1024 {
 		t.Errorf("100 bytes hold a buffer of %d", c)
 	}
+	if room := p.Room(1); len(room) == 0 || cap(p.held.B) > 4096 {
+		t.Errorf("100 bytes make room for %d", len(room))
+	}
 }
 
 // nats-server GHSA-qrvq-68c2-7grw, undici CVE-2026-1526, Bandit

@@ -63,6 +63,23 @@ func (s *Sender) AppendMessage(dst []byte, op Opcode, p []byte, compress bool) (
 	return dst, nil
 }
 
+// AppendStart appends the frame of a whole message as AppendMessage does without
+// compression, but only the first n bytes of its payload; the caller sends the
+// rest of p right behind. It is for large messages of a server, whose payload is
+// not masked and need not be copied.
+func (s *Sender) AppendStart(dst []byte, op Opcode, p []byte, n int) ([]byte, error) {
+	switch {
+	case s.state != StateOpen:
+		return dst, ErrNotOpen
+	case s.message != 0:
+		return dst, ErrInterleaved
+	case op == OpText && !utf8.Valid(p):
+		return dst, ErrInvalidText
+	}
+	dst = AppendHeader(dst, FrameHeader{Fin: true, Opcode: op, Length: int64(len(p))})
+	return append(dst, p[:n]...), nil
+}
+
 // AppendAside appends a whole message that the caller holds back until the
 // fragmented message that is being sent has ended. It is never compressed: a
 // compressor's order must be the order on the wire.

@@ -62,6 +62,33 @@ func (p *peer) feedSplit(wire []byte, cuts ...int) *peer {
 	return p
 }
 
+// feedInPlace is feedSplit for a driver that reads into the Receiver's room
+// where there is any.
+func (p *peer) feedInPlace(wire []byte, cuts ...int) *peer {
+	start := 0
+	for _, end := range append(cuts, len(wire)) {
+		in := wire[start:end]
+		start = end
+		for len(in) > 0 {
+			room := p.Room(1)
+			if room == nil {
+				// Up to where the room may begin: a driver has all bytes of one read.
+				p.feedSplit(in[:1])
+				in = in[1:]
+				continue
+			}
+			n := copy(room, in)
+			in = in[n:]
+			ev := p.Filled(n)
+			p.out = p.Reply(p.out, &ev)
+			if ev.Kind != EventNone {
+				p.note(ev)
+			}
+		}
+	}
+	return p
+}
+
 // note adds an event to the transcript. Pieces of one message are joined, so
 // that transcripts compare across splits.
 func (p *peer) note(ev Event) {
