@@ -69,12 +69,7 @@ func (c *Conn) readSocket() error {
 	for {
 		c.waiting()
 		if room := c.receiver.Room(roomLeast); room != nil {
-			n, err := c.socket.ReadInto(room)
-			if err != nil {
-				return c.readFailed(err)
-			}
-			c.heard()
-			if err := c.receiveInPlace(n); err != nil {
+			if err := c.receiveInPlace(room); err != nil {
 				return err
 			}
 			continue
@@ -125,17 +120,29 @@ func (c *Conn) receive(p []byte) (end error) {
 	for {
 		ev, n := c.receiver.Next(p)
 		p = p[n:]
-		if ev.Kind == protocol.EventNone {
+		switch ev.Kind {
+		case protocol.EventNone:
 			return nil
-		}
-		if err := c.act(&ev); err != nil {
-			return err
+		case protocol.EventData:
+			if !c.closing.Load() {
+				c.sink.data(c, MessageType(ev.Opcode), ev.Payload, ev.Final)
+			}
+		default:
+			if err := c.control(&ev); err != nil {
+				return err
+			}
 		}
 	}
 }
 
-// receiveInPlace is receive for n bytes that were read into the Receiver's Room.
-func (c *Conn) receiveInPlace(n int) (end error) {
+// receiveInPlace reads into the Receiver's room, and is receive for what it read:
+// a part of a message, which it may end or show to be wrong.
+func (c *Conn) receiveInPlace(room []byte) (end error) {
+	n, err := c.socket.ReadInto(room)
+	if err != nil {
+		return c.readFailed(err)
+	}
+	c.heard()
 	ev := c.receiver.Filled(n)
 	if ev.Kind == protocol.EventNone {
 		return nil
@@ -143,28 +150,22 @@ func (c *Conn) receiveInPlace(n int) (end error) {
 	c.cork()
 	defer c.uncork()
 	defer c.recovered("Message", &end)
-	return c.act(&ev)
-}
-
-// act hands an event to who is concerned. It returns how the connection ended,
-// nil if it goes on.
-func (c *Conn) act(ev *protocol.Event) error {
-	switch ev.Kind {
-	case protocol.EventData:
-		if !c.closing.Load() {
-			c.sink.data(c, MessageType(ev.Opcode), ev.Payload, ev.Final)
-		}
-		return nil
-	case protocol.EventClose, protocol.EventFailed:
-		c.sink.ending(c)
+	if ev.Kind != protocol.EventData {
+		return c.control(&ev)
 	}
-	return c.control(ev)
+	if !c.closing.Load() {
+		c.sink.data(c, MessageType(ev.Opcode), ev.Payload, ev.Final)
+	}
+	return nil
 }
 
 // control acts on what is not data. It returns how the connection ended, nil
 // if it goes on.
 func (c *Conn) control(ev *protocol.Event) error {
 	c.showControl(ev)
+	if ev.Kind == protocol.EventClose || ev.Kind == protocol.EventFailed {
+		c.sink.ending(c)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	local := c.sender.State() == protocol.StateClosing
