@@ -30,7 +30,11 @@ func echo(w http.ResponseWriter, r *http.Request) {
 }
 
 func main() {
-	server := httptest.NewServer(http.HandlerFunc(echo))
+	ended := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer close(ended)
+		echo(w, r)
+	}))
 	defer server.Close()
 
 	ctx := context.Background()
@@ -49,7 +53,7 @@ func main() {
 	if err := c.Close(ctx, websocket.StatusNormalClosure, "bye"); err != nil {
 		log.Fatal(err)
 	}
-	server.Close()
+	<-ended // an HTTP server does not wait for connections that it has handed over
 }
 
 // Output:
