@@ -67,6 +67,22 @@ ok 2 - phone
 	}
 }
 
+func TestTimeUpIsNoFault(t *testing.T) {
+	const running = "fuzz: elapsed: 6s, execs: 67736 (0/sec), new interesting: 2 (total: 100)\n"
+	const end = "FAIL\nexit status 1\nFAIL\tm/a\t6.117s\n"
+	for output, want := range map[string]bool{
+		running + "--- FAIL: FuzzA (6.11s)\n    context deadline exceeded\n" + end:                                                                                     true,
+		running + "--- FAIL: FuzzA (6.11s)\n    --- FAIL: FuzzA (0.00s)\n        a_test.go:9: wrong\n    \n    Failing input written to testdata/fuzz/FuzzA/1\n" + end: false,
+		running + "--- FAIL: FuzzA (6.11s)\n    fuzzing process hung or terminated unexpectedly: exit status 2\n" + end:                                                false,
+		running + "--- FAIL: FuzzA (6.11s)\n    a_test.go:9: context deadline exceeded\n" + end:                                                                        false,
+		running + "--- FAIL: FuzzA (6.11s)\n    context deadline exceeded\n    Failing input written to testdata/fuzz/FuzzA/1\n" + end:                                 false,
+	} {
+		if onlyTimeUp([]byte(output)) != want {
+			t.Errorf("%v instead of %v for:\n%s", !want, want, output)
+		}
+	}
+}
+
 func TestStepsAddUp(t *testing.T) {
 	t.Setenv("TALLY", t.TempDir())
 	var out bytes.Buffer
