@@ -42,9 +42,10 @@ const (
 
 // table is the architecture. A package that is not here yet gets a row in the change that adds it.
 var table = map[string]row{
-	"websocket/deflate":  {elsewhere: []string{"github.com/klauspost/compress/flate"}, pure: sansIO},
-	"websocket/protocol": {ours: []string{"websocket/deflate"}, pure: sansIO},
-	"internal/loop":      {elsewhere: []string{"golang.org/x/sys"}},
+	"websocket/deflate":      {elsewhere: []string{"github.com/klauspost/compress/flate"}, pure: sansIO},
+	"websocket/protocol":     {ours: []string{"websocket/deflate"}, pure: sansIO},
+	"internal/loop":          {elsewhere: []string{"golang.org/x/sys"}},
+	"internal/loop/looptest": {ours: []string{"internal/loop"}},
 	"websocket": {
 		ours:      []string{"websocket/protocol", "websocket/deflate", "internal/loop"},
 		elsewhere: []string{"golang.org/x/net"},
@@ -68,9 +69,13 @@ var table = map[string]row{
 			"go.opentelemetry.io/otel", "golang.org/x/crypto", "modernc.org/sqlite", "github.com/jackc/pgx",
 		},
 	},
+	"internal/load": {
+		ours:      []string{"websocket", "websocket/protocol", "websocket/deflate", "internal/loop"},
+		elsewhere: []string{"github.com/HdrHistogram/hdrhistogram-go"},
+	},
 	"cmd/duplex": {
 		// connect shows control frames, which Options.OnControl names by protocol.Opcode, and reconnects by the rules of webapi.
-		ours: []string{"internal/server", "hub/natsbroker", "websocket", "websocket/protocol", "websocket/webapi", "client", "conformance"},
+		ours: []string{"internal/server", "internal/load", "hub/natsbroker", "websocket", "websocket/protocol", "websocket/webapi", "client", "conformance"},
 		elsewhere: []string{
 			"github.com/alecthomas/kong", "golang.org/x/term", "github.com/nats-io/nats-server",
 		},

@@ -12,13 +12,13 @@ import (
 func BenchmarkReceive(b *testing.B) {
 	a, other := net.Pipe()
 	defer other.Close()
-	c := newConn(end(b, a, protocol.Server, nil), &handlerSink{handler: echo}, false)
+	c := wire{}.handledConn(b, a, echo, nil)
 	batch := []byte{}
 	for range 32 {
 		batch = append(batch, frameFrom(protocol.OpBinary, string(make([]byte, 64)))...)
 	}
 	for b.Loop() {
-		c.flushing = true // keeps the writes out
+		c.blocked = true // keeps the writes out
 		if err := c.receive(batch); err != nil {
 			b.Fatal(err)
 		}

@@ -3,7 +3,6 @@ package websocket
 import (
 	"context"
 	"errors"
-	"time"
 
 	"github.com/duplex-websocket/duplex/websocket/protocol"
 )
@@ -25,7 +24,7 @@ func (c *Conn) Close(ctx context.Context, code StatusCode, reason string) error 
 			return err
 		}
 	}
-	if _, handled := c.sink.(*handlerSink); handled && c.corked && c.final == nil {
+	if _, handled := c.sink.(*handlerSink); handled && c.handling && c.final == nil {
 		return nil
 	}
 	if err := c.wait(ctx, c.doneLocked()); err != nil {
@@ -51,7 +50,7 @@ func (c *Conn) CloseNow() error {
 	}
 	c.abortWith(&CloseError{Code: StatusAbnormalClosure, Reason: "CloseNow was called", Local: true})
 	c.mu.Unlock()
-	_ = c.nc.Close() // the reader may be busy in a handler: end TCP without it
+	c.driver.cut()
 	return before
 }
 
@@ -74,7 +73,7 @@ func (c *Conn) beginClose(code StatusCode, reason string) error {
 	c.closeBy = w.after(c.options.CloseTimeout)
 	w.schedule(c, c.closeBy)
 	c.wakeRoom() // the inbox need not wait for the program any more
-	_ = c.pushed(nil)
+	_ = c.pushed(nil, false)
 	return nil
 }
 
@@ -82,9 +81,6 @@ func (c *Conn) beginClose(code StatusCode, reason string) error {
 func (c *Conn) abort(err error) {
 	c.abortWith(&CloseError{Code: StatusAbnormalClosure, Err: err})
 }
-
-// longAgo is a deadline that interrupts every read and write at once.
-var longAgo = time.Unix(1, 0)
 
 // abortWith ends the connection without waiting for anybody; the reader wakes
 // and cleans up.
@@ -95,7 +91,7 @@ func (c *Conn) abortWith(err *CloseError) {
 	c.settle(err)
 	c.broken = true
 	c.wakeRoom()
-	_ = c.nc.SetDeadline(longAgo) // fails only on a connection that is closed
+	c.driver.interrupt()
 }
 
 // settle makes err the connection's end, unless it has one.

@@ -11,8 +11,10 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 	"sync/atomic"
+	"unique"
 
 	"github.com/duplex-websocket/duplex/internal/loop"
 	"github.com/duplex-websocket/duplex/websocket/deflate"
@@ -47,23 +49,28 @@ func (t MessageType) String() string { return protocol.Opcode(t).String() }
 // that ended returns the same final error from every call, a *CloseError or a
 // *ProtocolError; both match net.ErrClosed.
 type Conn struct {
-	// Immutable.
+	// Immutable from start on.
 	options *Options
-	config  protocol.Config
-	nc      net.Conn
-	socket  *loop.Socket // nil where there is no raw I/O
+	config  *protocol.Config
+	driver  driver
 	sink    sink
 	release func()  // gives the place in a ConnLimit back
 	server  *Server // whose registry holds the connection, or nil
-	serial  uint32
+	place   int     // in the registry; owned by it
+	front   *front  // during phaseGreeting
+
+	// Used when driver is seated.
+	seat  loop.Seat
+	local unique.Handle[netip.AddrPort]
+	peer  netip.AddrPort
 
 	// Owned by the reader.
-	receiver protocol.Receiver
+	receiver  protocol.Receiver
+	concluded bool // the sink knows of the end
 
 	// Atomic.
 	activity atomic.Uint32 // when bytes last arrived, and whether the reader waits for more
-	dropped  atomic.Uint64
-	closing  atomic.Bool // we sent a close frame: what arrives is not delivered any more
+	closing  atomic.Bool   // we sent a close frame: what arrives is not delivered any more
 
 	timer timer // owned by the wheel
 
@@ -74,25 +81,25 @@ type Conn struct {
 	aheadBytes int              // bytes in ahead
 	out        *protocol.Buffer // frames for the network, nil when there are none
 	sent       int              // how much of out the network has
-	aside      *protocol.Buffer // messages that wait for a streamed one to end
-	stream     *messageWriter   // the streamed message, or nil
-	corkSlot   int8             // where the cork's watch knows us, or noSlot
-	corked     bool             // a batch is being worked through: gather what is sent
-	flushing   bool             // a goroutine writes out
+	phase      phase            // written by the reader
+	handling   bool             // the reader works through a batch
+	corked     bool             // what is sent meanwhile is gathered
+	blocked    bool             // the network takes no more: the driver goes on when it does
+	lent       bool             // the driver writes from the outbox without mu
 	full       bool             // somebody found no room: OnDrain is owed
 	broken     bool             // the transport must not be touched any more
 	over       bool             // the outbox is given up
-	lost       int              // bytes that were in it
 	final      error            // how the connection ended, nil while it lives
-	room       chan struct{}    // closed when there may be room, or the stream has ended
 	done       chan struct{}    // closed with final
-	details    details
-	pingSent   uint32 // wheel tick of the unanswered keepalive ping, or 0
-	closeBy    uint32 // wheel tick by which the closing handshake must be over, or 0
-	born       uint32 // wheel tick
+	room       chan struct{}    // closed when there may be room, or the stream has ended
+	details    *details         // nil until needed
+	pingSent   uint32           // wheel tick of the unanswered keepalive ping, or 0
+	closeBy    uint32           // wheel tick by which the current phase, or our closing handshake, must be over, or 0
+	writeBy    uint32           // wheel tick by which the network must take something, or 0
+	born       uint32           // wheel tick
 }
 
-// details is what most connections set once or never.
+// details is what most connections never need.
 type details struct {
 	agreement  protocol.Agreement
 	request    *http.Request
@@ -100,7 +107,24 @@ type details struct {
 	attributes map[any]any
 	pongs      map[string]chan struct{} // by payload
 	drain      func()
+	stream     *messageWriter   // the streamed message, or nil
+	aside      *protocol.Buffer // messages that wait for it to end
+	dropped    uint64
+	lost       int              // bytes that were in the outbox at the end
+	head       *protocol.Buffer // the beginning of the upgrade request
 }
+
+// phase says what the reader does with what arrives. The goroutine driver knows
+// only the first one: it blocks where the loop has others.
+type phase uint8
+
+const (
+	phaseOpen      phase = iota
+	phaseGreeting        // collects the upgrade request
+	phaseDraining        // over; discards until the outbox is empty
+	phaseLingering       // our output has ended; discards until the peer's does
+	phaseGone
+)
 
 // established is a connection whose opening handshake is done. Accept, Dial
 // and Server all end in one.
@@ -129,26 +153,31 @@ type sink interface {
 	closed(c *Conn, err error)
 }
 
-var serials atomic.Uint32
-
-// newConn makes the Conn of an established connection. It lives from start on.
-func newConn(e established, to sink, pieces bool) *Conn {
-	c := &Conn{
-		options:  e.options,
-		config:   protocol.Config{Role: e.role, MaxMessage: e.options.MaxMessage, Pieces: pieces, Only: protocol.Opcode(e.options.Only)},
-		nc:       e.conn,
-		socket:   loop.NewSocket(e.conn, readBuffers{}),
-		sink:     to,
-		release:  e.release,
-		serial:   serials.Add(1),
-		corkSlot: noSlot,
-		details:  details{agreement: e.agreement, request: e.request, response: e.response, attributes: e.attributes},
-	}
-	compressor, decompressor := codecs(&e)
-	var endpoint protocol.Endpoint
-	endpoint.Init(&c.config, compressor, decompressor)
-	c.receiver, c.sender = endpoint.Receiver, endpoint.Sender
+// newConn makes the Conn of an established connection without a driver. It lives
+// from start on. The config may be shared.
+func newConn(e established, to sink, config *protocol.Config) *Conn {
+	c := &Conn{sink: to}
+	c.establish(&e, config)
 	return c
+}
+
+// establish fills in what is known when the opening handshake is done.
+func (c *Conn) establish(e *established, config *protocol.Config) {
+	c.mu.Lock() // a loop may already look whether there is something to flush
+	defer c.mu.Unlock()
+	c.options, c.config, c.release = e.options, config, e.release
+	if e.request != nil || e.response != nil || e.attributes != nil || e.agreement != (protocol.Agreement{}) {
+		c.details = &details{agreement: e.agreement, request: e.request, response: e.response, attributes: e.attributes}
+	}
+	compressor, decompressor := codecs(e)
+	var endpoint protocol.Endpoint
+	endpoint.Init(config, compressor, decompressor)
+	c.receiver, c.sender = endpoint.Receiver, endpoint.Sender
+}
+
+// configFor returns the protocol's part of the options.
+func configFor(role protocol.Role, o *Options, pieces bool) *protocol.Config {
+	return &protocol.Config{Role: role, MaxMessage: o.MaxMessage, Pieces: pieces, Only: protocol.Opcode(o.Only)}
 }
 
 // codecs makes the two halves of the compression that was agreed.
@@ -168,43 +197,74 @@ func codecs(e *established) (*deflate.Compressor, *deflate.Decompressor) {
 
 // startBlocking makes the Conn of Accept and Dial: its reader fills an inbox.
 func startBlocking(e established) *Conn {
-	in := newInbox(e.options.ReadAhead)
-	c := newConn(e, in, true)
+	c := newConn(e, newInbox(e.options.ReadAhead), configFor(e.role, e.options, true))
+	c.driver = newPump(c, e.conn)
 	c.start(e.buffered)
 	return c
 }
 
+// more returns the details, which it makes if need be. mu is held.
+func (c *Conn) more() *details {
+	if c.details == nil {
+		c.details = &details{}
+	}
+	return c.details
+}
+
+// detailed returns a copy of the details.
+func (c *Conn) detailed() (d details) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.details != nil {
+		d = *c.details
+	}
+	return d
+}
+
 // Subprotocol returns the agreed subprotocol, or "".
-func (c *Conn) Subprotocol() string { return c.details.agreement.Subprotocol }
+func (c *Conn) Subprotocol() string { return c.detailed().agreement.Subprotocol }
 
 // Extensions returns the agreed extensions as they stand in the handshake's
 // Sec-WebSocket-Extensions, or "".
-func (c *Conn) Extensions() string { return c.details.agreement.Extensions }
+func (c *Conn) Extensions() string { return c.detailed().agreement.Extensions }
 
 // LocalAddr returns the local network address.
-func (c *Conn) LocalAddr() net.Addr { return c.nc.LocalAddr() }
+func (c *Conn) LocalAddr() net.Addr { return c.driver.localAddr() }
 
 // RemoteAddr returns the peer's network address, which behind a reverse proxy
 // is the proxy's.
-func (c *Conn) RemoteAddr() net.Addr { return c.nc.RemoteAddr() }
+func (c *Conn) RemoteAddr() net.Addr { return c.driver.remoteAddr() }
 
 // Request returns the upgrade request on the server's side, nil on the
 // client's. A Server lets go of it after Handler.Open unless KeepRequest is
 // set; then Request returns nil too.
-func (c *Conn) Request() *http.Request {
+func (c *Conn) Request() *http.Request { return c.detailed().request }
+
+// forgetRequest lets go of the upgrade request.
+func (c *Conn) forgetRequest() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.details.request
+	d := c.details
+	if d == nil {
+		return
+	}
+	d.request = nil
+	if d.agreement == (protocol.Agreement{}) && d.attributes == nil && d.pongs == nil && d.drain == nil && d.stream == nil && d.dropped == 0 {
+		c.details = nil // as it is for most
+	}
 }
 
 // ResponseHeader returns the header of the handshake's answer on the client's
 // side, nil on the server's. It must not be changed.
-func (c *Conn) ResponseHeader() http.Header { return c.details.response }
+func (c *Conn) ResponseHeader() http.Header { return c.detailed().response }
 
 // Attribute returns what an interceptor or SetAttribute stored under key, or nil.
 func (c *Conn) Attribute(key any) any {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.details == nil {
+		return nil
+	}
 	return c.details.attributes[key]
 }
 
@@ -213,14 +273,15 @@ func (c *Conn) Attribute(key any) any {
 func (c *Conn) SetAttribute(key, value any) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	d := c.more()
 	if value == nil {
-		delete(c.details.attributes, key)
+		delete(d.attributes, key)
 		return
 	}
-	if c.details.attributes == nil {
-		c.details.attributes = make(map[any]any)
+	if d.attributes == nil {
+		d.attributes = make(map[any]any)
 	}
-	c.details.attributes[key] = value
+	d.attributes[key] = value
 }
 
 // State returns where the connection stands.

@@ -11,7 +11,9 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unique"
 
+	"github.com/duplex-websocket/duplex/internal/loop"
 	"github.com/duplex-websocket/duplex/websocket/deflate"
 	"github.com/duplex-websocket/duplex/websocket/protocol"
 )
@@ -20,17 +22,61 @@ import (
 type wire struct {
 	name string
 	make func(t testing.TB) (server, client net.Conn)
+	loop bool // a server with a Handler has a seat in an event loop
 }
 
 // wires are the transports on which connections must behave the same: raw
 // non-blocking I/O, and what goes through net.Conn.
-var wires = []wire{{"tcp", tcpPair}, {"tls", tlsPair}, {"pipe", func(testing.TB) (net.Conn, net.Conn) { return net.Pipe() }}}
+var wires = []wire{{name: "tcp", make: tcpPair}, {name: "tls", make: tlsPair}, {name: "pipe", make: pipePair}}
+
+func pipePair(testing.TB) (server, client net.Conn) { return net.Pipe() }
 
 // onWires runs a test on every transport.
 func onWires(t *testing.T, test func(t *testing.T, w wire)) {
 	for _, w := range wires {
 		t.Run(w.name, func(t *testing.T) { test(t, w) })
 	}
+}
+
+// onDrivers runs a test of connections with a Handler on every transport and
+// with every driver.
+func onDrivers(t *testing.T, test func(t *testing.T, w wire)) {
+	onWires(t, test)
+	if _, err := loop.Process(); !errors.Is(err, loop.ErrUnsupported) {
+		t.Run("loop", func(t *testing.T) { test(t, wire{make: tcpPair, loop: true}) })
+	}
+}
+
+// drive gives a connection the wire's driver.
+func (w wire) drive(t testing.TB, c *Conn, nc net.Conn) *Conn {
+	t.Helper()
+	if !w.loop {
+		c.driver = newPump(c, nc)
+		return c
+	}
+	g, err := loop.Process()
+	if err != nil {
+		t.Fatal(err)
+	}
+	local, peer := addrPortOf(nc.LocalAddr()), addrPortOf(nc.RemoteAddr())
+	fd, err := loop.Detach(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.sit(g, fd, unique.Make(local), peer)
+	return c
+}
+
+// begin starts a connection as Server does.
+func (c *Conn) begin() {
+	c.seat.Work(func() { c.surviveExit(func() { c.start(nil) }) })
+}
+
+// handledConn makes a connection that h takes. It has not begun.
+func (w wire) handledConn(t testing.TB, nc net.Conn, h Handler, o *Options) *Conn {
+	t.Helper()
+	e := end(t, nc, protocol.Server, o)
+	return w.drive(t, newConn(e, &handlerSink{handler: h}, configFor(e.role, e.options, false)), nc)
 }
 
 func tcpPair(t testing.TB) (server, client net.Conn) {
@@ -92,10 +138,10 @@ func blocking(t testing.TB, w wire, o *Options) (server, client *Conn) {
 func handled(t testing.TB, w wire, h Handler, o *Options) (server, client *Conn) {
 	t.Helper()
 	s, c := w.make(t)
-	server = newConn(end(t, s, protocol.Server, o), &handlerSink{handler: h}, false)
+	server = w.handledConn(t, s, h, o)
 	client = startBlocking(end(t, c, protocol.Client, o))
 	cleanup(t, server, client)
-	server.start(nil)
+	server.begin()
 	return server, client
 }
 
@@ -105,15 +151,14 @@ func raw(t testing.TB, w wire, h Handler, o *Options) (*Conn, net.Conn) {
 	t.Helper()
 	s, c := w.make(t)
 	t.Cleanup(func() { c.Close() })
-	e := end(t, s, protocol.Server, o)
 	if h == nil {
-		server := startBlocking(e)
+		server := startBlocking(end(t, s, protocol.Server, o))
 		cleanup(t, server)
 		return server, c
 	}
-	server := newConn(e, &handlerSink{handler: h}, false)
+	server := w.handledConn(t, s, h, o)
 	cleanup(t, server)
-	server.start(nil)
+	server.begin()
 	return server, c
 }
 

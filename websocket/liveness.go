@@ -14,13 +14,22 @@ import (
 // program, and the peer's silence cannot be judged.
 const readerWaits = 1
 
-func (c *Conn) heard()   { c.activity.Store(c.options.wheel().now() << 1) }
+func (c *Conn) heard() {
+	now := c.options.wheel().now() << 1
+	if c.seat.Taken() {
+		now |= readerWaits // unless it is away
+	}
+	if c.activity.Load() != now {
+		c.activity.Store(now)
+	}
+}
+
 func (c *Conn) waiting() { c.activity.Store(c.activity.Load() | readerWaits) }
 
 // silentSince returns the tick at which bytes last arrived, or now when the
 // reader does not wait for any.
 func (c *Conn) silentSince(now uint32) uint32 {
-	if a := c.activity.Load(); a&readerWaits != 0 {
+	if a := c.activity.Load(); a&readerWaits != 0 && !c.seat.Away() {
 		return a >> 1
 	}
 	return now
@@ -39,11 +48,12 @@ func (c *Conn) Ping(ctx context.Context) error {
 		return err
 	}
 	pong := make(chan struct{})
-	if c.details.pongs == nil {
-		c.details.pongs = make(map[string]chan struct{})
+	d := c.more()
+	if d.pongs == nil {
+		d.pongs = make(map[string]chan struct{})
 	}
-	c.details.pongs[key] = pong
-	defer delete(c.details.pongs, key)
+	d.pongs[key] = pong
+	defer delete(d.pongs, key)
 	if err := c.wait(ctx, pong); err != nil {
 		return err
 	}
@@ -63,7 +73,7 @@ func (c *Conn) ping(payload []byte) error {
 	c.makeRoom(protocol.MaxHeaderLength + protocol.MaxControlPayload)
 	var err error
 	c.out.B, err = c.sender.AppendPing(c.out.B, payload)
-	return c.pushed(err)
+	return c.pushed(err, false)
 }
 
 // check does what is due at tick now and returns when to look again, 0 for
@@ -71,10 +81,14 @@ func (c *Conn) ping(payload []byte) error {
 func (c *Conn) check(now uint32) uint32 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.phase != phaseOpen {
+		return c.checkPhase(now)
+	}
 	if c.final != nil {
-		return 0 // lingering has its own deadlines
+		return 0 // the pump's lingering has its own deadlines
 	}
 	o := c.options
+	c.checkWrite(now)
 	if c.closeBy != 0 {
 		if now >= c.closeBy {
 			c.abortWith(&CloseError{Code: StatusAbnormalClosure, Local: true,
@@ -88,6 +102,18 @@ func (c *Conn) check(now uint32) uint32 {
 	}
 	c.checkSilence(now)
 	return c.nextCheck()
+}
+
+// checkPhase ends a phase that takes too long. mu is held.
+func (c *Conn) checkPhase(now uint32) uint32 {
+	if now < c.closeBy {
+		return c.closeBy
+	}
+	if c.phase != phaseGone && !c.broken {
+		c.broken = true
+		c.driver.interrupt()
+	}
+	return 0
 }
 
 // checkSilence pings a peer that is silent, and gives up one that stays so.
@@ -119,6 +145,9 @@ func (c *Conn) nextCheck() uint32 {
 		if next == 0 || tick < next {
 			next = tick
 		}
+	}
+	if c.writeBy != 0 {
+		earlier(c.writeBy)
 	}
 	if o.MaxLifetime > 0 {
 		earlier(c.born + ticks(o.MaxLifetime))

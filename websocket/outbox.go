@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"math"
-	"os"
-	"time"
 
 	"github.com/duplex-websocket/duplex/internal/loop"
 	"github.com/duplex-websocket/duplex/websocket/protocol"
@@ -13,12 +11,11 @@ import (
 
 // The outbox holds the frames that the network has not taken. Frames enter
 // whole or not at all, so no context can end in the middle of one. Whoever
-// puts a frame in tries one write that cannot block; what the kernel does not
-// take then is left to a flusher goroutine that lives until the outbox is empty.
+// puts a frame in tries one write that cannot block, unless others soon do it;
+// what the kernel does not take then is left to the driver.
 const (
 	corkBytes  = 64 << 10 // corked output leaves at this size
 	corkBuffer = 4 << 10  // and starts in a buffer of this one
-	flushChunk = 64 << 10 // what one blocking write takes, so that progress is seen
 	largeBytes = 64 << 10 // a message of this size does not wait for the cork
 	shareBytes = 16 << 10 // a prepared message of this size is not copied into the outbox
 )
@@ -68,27 +65,36 @@ func (c *Conn) Buffered() int {
 }
 
 // Dropped returns how many messages OverflowDrop has dropped.
-func (c *Conn) Dropped() uint64 { return c.dropped.Load() }
+func (c *Conn) Dropped() uint64 { return c.detailed().dropped }
 
 // OnDrain sets what is called, on a goroutine of its own, each time the outbox
 // has become empty after a Send or a Write found no room. nil unsets it.
 func (c *Conn) OnDrain(f func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.details.drain = f
+	c.more().drain = f
 }
 
 // All below is called with mu held, unless it says otherwise.
 
 func (c *Conn) buffered() int {
-	n := c.lost + c.aheadBytes
+	n := c.aheadBytes
 	if c.out != nil {
 		n += len(c.out.B) - c.sent
 	}
-	if c.aside != nil {
-		n += len(c.aside.B)
+	if d := c.details; d != nil {
+		n += d.lost
+		if d.aside != nil {
+			n += len(d.aside.B)
+		}
 	}
 	return n
+}
+
+// streaming reports whether a part of a streamed message has left, so that
+// others must wait for its end.
+func (c *Conn) streaming() bool {
+	return c.details != nil && c.details.stream != nil && c.details.stream.begun
 }
 
 // hasRoom reports whether a message of n bytes may enter the outbox. One that
@@ -105,7 +111,7 @@ func (c *Conn) overflow() error {
 	}
 	c.full = true
 	if c.options.Overflow == OverflowDrop {
-		c.dropped.Add(1)
+		c.more().dropped++
 		return ErrFull
 	}
 	const reason = "the outbox is full"
@@ -143,24 +149,24 @@ func (c *Conn) wakeRoom() {
 	}
 	if c.full && c.buffered() == 0 {
 		c.full = false
-		if f := c.details.drain; f != nil {
-			go c.guard("OnDrain", f)
+		if c.details != nil && c.details.drain != nil {
+			go c.guard("OnDrain", c.details.drain)
 		}
 	}
 }
 
 // enqueue frames a message into the outbox and sets it on its way.
 func (c *Conn) enqueue(typ MessageType, p []byte) error {
-	if c.stream != nil && c.stream.begun {
+	if c.streaming() {
 		return c.enqueueAside(typ, p)
 	}
-	if len(p) >= largeBytes && c.socket != nil && c.config.Role == protocol.Server && !c.sender.Compresses() {
+	if len(p) >= largeBytes && c.config.Role == protocol.Server && !c.sender.Compresses() {
 		return c.enqueueLarge(typ, p)
 	}
 	c.makeRoom(len(p) + protocol.MaxHeaderLength)
 	var err error
 	c.out.B, err = c.sender.AppendMessage(c.out.B, protocol.Opcode(typ), p, len(p) >= c.options.Compression.Threshold)
-	return c.pushed(err)
+	return c.pushed(err, false)
 }
 
 // enqueueLarge sends as much of a large message as the kernel takes from where
@@ -171,12 +177,12 @@ func (c *Conn) enqueueLarge(typ MessageType, p []byte) error {
 	var err error
 	c.out.B, err = c.sender.AppendStart(c.out.B, protocol.Opcode(typ), p, start)
 	if err != nil {
-		return c.pushed(err)
+		return c.pushed(err, false)
 	}
 	p = p[start:]
 	c.flush()
 	if c.head() == nil && !c.broken {
-		n, err := c.socket.TryWrite(p)
+		n, err := c.driver.write(p)
 		if err != nil && !errors.Is(err, loop.ErrWouldBlock) {
 			c.abort(err)
 		}
@@ -192,11 +198,13 @@ func (c *Conn) enqueueLarge(typ MessageType, p []byte) error {
 
 // enqueueAside keeps a message until the streamed one has ended.
 func (c *Conn) enqueueAside(typ MessageType, p []byte) error {
-	if c.aside == nil {
-		c.aside = protocol.GetBuffer(len(p) + protocol.MaxHeaderLength)
+	aside := c.details.aside
+	if aside == nil {
+		aside = protocol.GetBuffer(len(p) + protocol.MaxHeaderLength)
+		c.details.aside = aside
 	}
 	var err error
-	c.aside.B, err = c.sender.AppendAside(c.aside.B, protocol.Opcode(typ), p)
+	aside.B, err = c.sender.AppendAside(aside.B, protocol.Opcode(typ), p)
 	if err != nil {
 		return c.errNotSendable(err)
 	}
@@ -267,24 +275,31 @@ func (c *Conn) took(n int) {
 	}
 }
 
-// discard gives the outbox up. What the flusher is writing stays until it has
-// come back.
+// discard gives the outbox up. What the driver is writing from without mu stays
+// until it has come back.
 func (c *Conn) discard() {
 	c.over = true
-	if c.flushing {
+	if c.lent {
 		return
 	}
-	c.lost = c.buffered()
+	lost := c.buffered()
 	for _, first := range c.ahead {
 		first.buf.Release()
 	}
 	c.out.Release()
-	c.aside.Release()
-	c.ahead, c.aheadBytes, c.out, c.sent, c.aside = nil, 0, nil, 0, nil
+	c.ahead, c.aheadBytes, c.out, c.sent = nil, 0, nil, 0
+	if c.details != nil {
+		c.details.aside.Release()
+		c.details.aside = nil
+	}
+	if lost > 0 {
+		c.more().lost = lost
+	}
 }
 
-// pushed sends what an append has put into out, unless the cork gathers it.
-func (c *Conn) pushed(err error) error {
+// pushed sends what an append has put into out, unless it may be gathered with
+// more. Many says that other connections are sent the same.
+func (c *Conn) pushed(err error, many bool) error {
 	if err != nil {
 		if c.out != nil && len(c.out.B) == 0 {
 			c.out.Release()
@@ -292,77 +307,32 @@ func (c *Conn) pushed(err error) error {
 		}
 		return c.errNotSendable(err)
 	}
-	if c.corked && c.buffered() < corkBytes && c.watchCork() {
+	if c.buffered() < corkBytes && !c.blocked && c.driver.gather(many) {
 		return nil
 	}
 	c.flush()
 	return nil
 }
 
-// flush tries to write the outbox without waiting and leaves the rest to the
-// flusher.
+// flush writes the outbox without waiting, and leaves to the driver what the
+// network does not take.
 func (c *Conn) flush() {
-	if c.flushing || c.broken {
+	if c.blocked || c.broken {
 		return
 	}
-	p := c.head()
-	if p == nil {
+	for p := c.head(); p != nil; p = c.head() {
+		n, err := c.driver.write(p)
+		c.took(n)
+		if err == nil {
+			continue
+		}
+		if errors.Is(err, loop.ErrWouldBlock) {
+			c.blocked = true
+			c.driver.later()
+		} else {
+			c.abort(err)
+		}
 		return
-	}
-	for c.socket != nil {
-		n, err := c.socket.TryWrite(p)
-		c.took(n)
-		if err != nil {
-			if errors.Is(err, loop.ErrWouldBlock) {
-				break
-			}
-			c.abort(err)
-			return
-		}
-		if p = c.head(); p == nil {
-			c.wakeRoom()
-			return
-		}
-	}
-	c.flushing = true
-	go c.flushRest()
-}
-
-// flushRest is the flusher. It is called without mu.
-func (c *Conn) flushRest() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for !c.broken {
-		c.detach() // others append to out while mu is free
-		p := c.head()
-		if p == nil {
-			break
-		}
-		n, err := c.writeChunk(p[:min(len(p), flushChunk)])
-		c.took(n)
-		c.wakeRoom()
-		if err != nil {
-			c.abort(err)
-		}
-	}
-	c.flushing = false
-	if c.over {
-		c.discard()
 	}
 	c.wakeRoom()
-}
-
-// writeChunk lets go of mu for one write that may block. A deadline that passes
-// after some bytes went out is progress.
-func (c *Conn) writeChunk(p []byte) (int, error) {
-	c.mu.Unlock()
-	defer c.mu.Lock()
-	if t := c.options.WriteTimeout; t > 0 {
-		_ = c.nc.SetWriteDeadline(time.Now().Add(t)) // a closed connection fails in Write
-	}
-	n, err := c.nc.Write(p)
-	if n > 0 && n < len(p) && errors.Is(err, os.ErrDeadlineExceeded) {
-		err = nil
-	}
-	return n, err
 }

@@ -81,10 +81,13 @@ func (c *Conn) WritePrepared(ctx context.Context, m *Prepared) error {
 	return c.enqueuePrepared(m)
 }
 
+// bunch is for how many messages like the first an outbox has room before it grows.
+const bunch = 8
+
 // enqueuePrepared is enqueue for a prepared message. mu is held. A client
 // masks every frame with a key of its own, so there nothing can be shared.
 func (c *Conn) enqueuePrepared(m *Prepared) error {
-	if c.config.Role == protocol.Client || c.stream != nil && c.stream.begun {
+	if c.config.Role == protocol.Client || c.streaming() {
 		return c.enqueue(m.typ, m.payload)
 	}
 	framed, compressed := m.plain, false
@@ -96,10 +99,13 @@ func (c *Conn) enqueuePrepared(m *Prepared) error {
 		if err == nil {
 			c.share(framed)
 		}
-		return c.pushed(err)
+		return c.pushed(err, true)
+	}
+	if c.out == nil { // who publishes one message often publishes more before they leave
+		c.out = protocol.GetBuffer(max(len(framed), min(bunch*len(framed), corkBuffer)))
 	}
 	c.makeRoom(len(framed))
 	var err error
 	c.out.B, err = c.sender.AppendFramed(c.out.B, framed, compressed)
-	return c.pushed(err)
+	return c.pushed(err, true)
 }

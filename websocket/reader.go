@@ -5,110 +5,58 @@ import (
 	"fmt"
 	"io"
 	"runtime/debug"
-	"sync"
-	"time"
 
 	"github.com/duplex-websocket/duplex/websocket/protocol"
 )
 
-// This is the goroutine driver: one goroutine reads a connection for its whole
-// life. On a plain socket it holds no buffer while it waits.
+// What both drivers do with what arrives. The reader is whoever has read it: the
+// pump's goroutine, or the one that has the connection's turn in a loop.
 const (
-	readSize     = 64 << 10 // what one read of a plain socket may take
-	readSizeIdle = 4 << 10  // what is held while waiting on anything else, such as TLS
-	roomLeast    = 16 << 10 // of a frame, still to come, for which reading into place pays
+	readSize  = 64 << 10 // what one read may take
+	roomLeast = 16 << 10 // of a frame, still to come, for which reading into place pays
 )
 
-type readBuffer [readSize]byte
-
-var readPool = sync.Pool{New: func() any { return new(readBuffer) }}
-
-// readBuffers is the loop.Buffers of all connections.
-type readBuffers struct{}
-
-func (readBuffers) Get() []byte  { return readPool.Get().(*readBuffer)[:] }
-func (readBuffers) Put(b []byte) { readPool.Put((*readBuffer)(b[:readSize])) }
-
 // start begins the connection's life with the bytes that came behind the
-// handshake.
+// handshake. What is in the outbox, such as the handshake's response, leaves first.
 func (c *Conn) start(buffered []byte) {
 	c.heard()
-	c.born = c.options.wheel().now()
 	c.mu.Lock()
+	c.phase = phaseOpen
+	if !c.closing.Load() { // else the server shuts down, and CloseTimeout runs
+		c.closeBy = 0
+	}
+	c.born = c.options.wheel().now()
 	next := c.nextCheck()
 	c.flush()
 	c.mu.Unlock()
 	c.options.wheel().schedule(c, next)
-	go c.run(buffered)
+	c.driver.begin(buffered)
 }
 
-// run is the reader's goroutine.
-func (c *Conn) run(buffered []byte) {
+// open tells the owner that the connection is there. It returns how the
+// connection ended, nil if it goes on.
+func (c *Conn) open() (end error) {
 	c.cork()
-	c.guard("Open", func() { c.sink.opened(c) })
-	c.uncork()
-	err := c.read(buffered)
-	c.finish(err)
+	defer c.uncork()
+	defer c.recovered("Open", &end)
+	c.sink.opened(c)
+	return nil
 }
 
-// read works through what arrives until the connection is over and returns how
-// it ended.
-func (c *Conn) read(buffered []byte) error {
-	if len(buffered) > 0 {
-		if err := c.receive(buffered); err != nil {
-			return err
-		}
-	}
-	if c.socket != nil {
-		return c.readSocket()
-	}
-	return c.readConn()
+// cork begins a batch: what is sent meanwhile leaves in one write.
+func (c *Conn) cork() {
+	c.mu.Lock()
+	c.handling, c.corked = true, true
+	c.mu.Unlock()
 }
 
-func (c *Conn) readSocket() error {
-	for {
-		c.waiting()
-		if room := c.receiver.Room(roomLeast); room != nil {
-			if err := c.receiveInPlace(room); err != nil {
-				return err
-			}
-			continue
-		}
-		p, err := c.socket.Read()
-		if err != nil {
-			return c.readFailed(err)
-		}
-		c.heard()
-		err = c.receive(p)
-		readBuffers{}.Put(p)
-		if err != nil {
-			return err
-		}
-	}
-}
-
-// readConn reads where there is no raw I/O. It waits with a small buffer and
-// reads with a large one as long as more keeps coming.
-func (c *Conn) readConn() error {
-	small := make([]byte, readSizeIdle)
-	for buf := small; ; {
-		c.waiting()
-		n, err := c.nc.Read(buf)
-		c.heard()
-		if end := c.receive(buf[:n]); end != nil {
-			return end
-		}
-		if err != nil {
-			return c.readFailed(err)
-		}
-		switch {
-		case n == len(small) && len(buf) == len(small):
-			buf = readBuffers{}.Get()
-		case n < len(small) && len(buf) > len(small):
-			readBuffers{}.Put(buf)
-			buf = small
-		}
-	}
+// uncork ends a batch.
+func (c *Conn) uncork() {
+	c.mu.Lock()
+	c.handling, c.corked = false, false
+	c.driver.uncorked()
+	c.flush()
+	c.mu.Unlock()
 }
 
 // receive hands all that p holds to the sink. What handlers send meanwhile
@@ -135,13 +83,9 @@ func (c *Conn) receive(p []byte) (end error) {
 	}
 }
 
-// receiveInPlace reads into the Receiver's room, and is receive for what it read:
-// a part of a message, which it may end or show to be wrong.
-func (c *Conn) receiveInPlace(room []byte) (end error) {
-	n, err := c.socket.ReadInto(room)
-	if err != nil {
-		return c.readFailed(err)
-	}
+// filled is receive for n bytes that were read into the Receiver's room: a part
+// of a message, which it may end or show to be wrong.
+func (c *Conn) filled(n int) (end error) {
 	c.heard()
 	ev := c.receiver.Filled(n)
 	if ev.Kind == protocol.EventNone {
@@ -156,6 +100,7 @@ func (c *Conn) receiveInPlace(room []byte) (end error) {
 	if !c.closing.Load() {
 		c.sink.data(c, MessageType(ev.Opcode), ev.Payload, ev.Final)
 	}
+	c.receiver.Next(nil) // the message's memory does not wait for more to come
 	return nil
 }
 
@@ -172,9 +117,11 @@ func (c *Conn) control(ev *protocol.Event) error {
 	c.reply(ev)
 	switch ev.Kind {
 	case protocol.EventPong:
-		if waiter, ok := c.details.pongs[string(ev.Payload)]; ok {
-			delete(c.details.pongs, string(ev.Payload))
-			close(waiter)
+		if c.details != nil {
+			if waiter, ok := c.details.pongs[string(ev.Payload)]; ok {
+				delete(c.details.pongs, string(ev.Payload))
+				close(waiter)
+			}
 		}
 	case protocol.EventClose:
 		return &CloseError{Code: ev.Code, Reason: string(ev.Payload), Local: local}
@@ -196,7 +143,7 @@ func (c *Conn) reply(ev *protocol.Event) {
 	}
 	c.makeRoom(protocol.MaxHeaderLength + protocol.MaxControlPayload)
 	c.out.B = c.sender.Reply(c.out.B, ev)
-	_ = c.pushed(nil)
+	_ = c.pushed(nil, false)
 }
 
 // showControl lets OnControl see the event.
@@ -235,7 +182,7 @@ func (c *Conn) recovered(where string, end *error) {
 		return
 	}
 	c.options.Logger.Error("websocket: handler panicked, the connection is closed with 1011",
-		"where", where, "panic", fmt.Sprint(v), "remote", c.nc.RemoteAddr().String(), "stack", string(debug.Stack()))
+		"where", where, "panic", fmt.Sprint(v), "remote", c.RemoteAddr().String(), "stack", string(debug.Stack()))
 	const reason = "internal error"
 	c.mu.Lock()
 	_ = c.beginClose(StatusInternalError, reason) // fails only if closing already
@@ -251,23 +198,65 @@ func (c *Conn) guard(where string, f func()) {
 	f()
 }
 
-// finish ends the connection: the owner learns how, the peer gets what is
-// queued, and the transport is closed.
-func (c *Conn) finish(err error) {
+// conclude makes err the connection's end, unless it has one, and tells the owner,
+// once. It returns the end.
+func (c *Conn) conclude(err error) error {
 	c.mu.Lock()
 	c.settle(err)
 	err = c.final
 	c.mu.Unlock()
-	c.guard("Close", func() { c.sink.closed(c, err) })
+	if !c.concluded {
+		c.concluded = true
+		c.guard("Close", func() { c.sink.closed(c, err) })
+	}
+	return err
+}
 
-	c.linger(err)
+// surviveExit calls f, which may call the handler. When that ends the goroutine, the
+// connection ends.
+func (c *Conn) surviveExit(f func()) {
+	returned := false
+	defer func() {
+		if !returned {
+			c.exited()
+		}
+	}()
+	f()
+	returned = true
+}
+
+// exited breaks a connection whose handler has called runtime.Goexit. The reader
+// has to go on elsewhere.
+func (c *Conn) exited() {
+	c.options.Logger.Error("websocket: a handler ended its goroutine, the connection is closed", "remote", c.RemoteAddr().String())
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.abortWith(&CloseError{Code: StatusAbnormalClosure, Local: true, Reason: "a handler ended its goroutine"})
+	c.driver.interrupt() // also when it was broken before
+}
+
+// Once the owner has been told, the peer may still read what we sent last. Closing
+// a socket with unread input resets it, and the reset can overtake our close
+// frame; so the outbox empties, the output ends, and the input is read until the
+// peer ends it (RFC 6455, section 7.1.1), for CloseTimeout at most. A connection
+// that ended without a close frame is closed at once.
+func lingers(err error) bool { return CloseStatus(err) != StatusAbnormalClosure }
+
+// serverEndsFirst reports whether it is for the other side to end TCP.
+func (c *Conn) serverEndsFirst() bool {
+	return c.config.Role == protocol.Client && c.receiver.Done()
+}
+
+// teardown gives back everything that the connection holds.
+func (c *Conn) teardown() {
 	c.mu.Lock()
 	c.broken = true // from here on the descriptor may belong to another connection
+	c.phase = phaseGone
 	c.sender.Close()
 	c.discard()
 	c.mu.Unlock()
 	c.options.wheel().remove(c)
-	_ = c.nc.Close() // an error here changes nothing: the connection is over
+	c.driver.shut()
 	c.receiver.Close()
 	if c.release != nil {
 		c.release()
@@ -275,60 +264,4 @@ func (c *Conn) finish(err error) {
 	if c.server != nil {
 		c.server.forget(c)
 	}
-}
-
-// linger lets the peer read what we sent last. Closing a socket with unread
-// input resets it, and the reset can overtake our close frame; so the output
-// ends first and the input is read until the peer ends it (RFC 6455,
-// section 7.1.1), for CloseTimeout at most.
-func (c *Conn) linger(err error) {
-	if CloseStatus(err) == StatusAbnormalClosure {
-		return
-	}
-	deadline := time.Now().Add(c.options.CloseTimeout)
-	if !c.drain(deadline) {
-		return
-	}
-	half, ok := c.nc.(interface{ CloseWrite() error })
-	clean := c.receiver.Done()
-	switch {
-	case c.config.Role == protocol.Client && clean:
-		// the server ends TCP first
-	case !ok || half.CloseWrite() != nil:
-		return
-	}
-	if c.nc.SetReadDeadline(deadline) != nil {
-		return
-	}
-	buf := readBuffers{}.Get()
-	defer readBuffers{}.Put(buf)
-	for {
-		if _, err := c.nc.Read(buf); err != nil {
-			return
-		}
-	}
-}
-
-// drain waits until the outbox is empty and reports whether it is.
-func (c *Conn) drain(deadline time.Time) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	timeout := time.NewTimer(time.Until(deadline))
-	defer timeout.Stop()
-	for c.buffered() > 0 && !c.broken {
-		c.flush()
-		if c.buffered() == 0 {
-			break
-		}
-		room := c.roomChan()
-		c.mu.Unlock()
-		select {
-		case <-room:
-		case <-timeout.C:
-			c.mu.Lock()
-			return false
-		}
-		c.mu.Lock()
-	}
-	return !c.broken
 }

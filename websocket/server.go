@@ -7,15 +7,17 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"math"
 	"net"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strconv"
 	"sync"
 	"time"
+	"unique"
 
+	"github.com/duplex-websocket/duplex/internal/loop"
 	"github.com/duplex-websocket/duplex/websocket/protocol"
 )
 
@@ -24,13 +26,15 @@ type Driver uint8
 
 // The drivers.
 const (
-	// DriverAuto takes the fastest driver that the connection allows.
+	// DriverAuto takes DriverLoop where there is one, and DriverGoroutine
+	// elsewhere.
 	DriverAuto Driver = iota
 	// DriverGoroutine reads each connection on a goroutine of its own.
 	DriverGoroutine
-	// DriverLoop reads many connections on one goroutine per core. There is no
-	// event loop in this release: connections use DriverGoroutine, and the
-	// Server logs so once.
+	// DriverLoop reads many connections on one goroutine per core, and a
+	// connection that waits has neither goroutine nor buffer. It is there for
+	// plain TCP on Linux. Connections for which it is not, such as those over TLS,
+	// use DriverGoroutine; on other platforms the Server logs that once.
 	DriverLoop
 )
 
@@ -77,10 +81,14 @@ type Server struct {
 	init     sync.Once
 	initErr  error
 	acceptor *acceptor
+	config   *protocol.Config
 	sink     *handlerSink
 
+	findLoops sync.Once
+	loops     *loop.Group // nil: goroutines only
+
 	mu       sync.Mutex
-	conns    map[*Conn]struct{}
+	conns    []*Conn       // each knows its place
 	draining chan struct{} // closed by Shutdown; made on demand
 	empty    chan struct{} // closed when draining and no connection is left; nil before
 }
@@ -102,11 +110,30 @@ func (s *Server) prepare() error {
 			return
 		}
 		s.sink = &handlerSink{handler: s.Handler, keepRequest: s.KeepRequest}
-		if s.Driver == DriverLoop {
-			s.acceptor.options.Logger.Warn("websocket: this release has no event loop, connections use a goroutine each")
-		}
+		s.config = configFor(protocol.Server, s.acceptor.options, false)
 	})
 	return s.initErr
+}
+
+// eventLoops returns the process's event loops for a connection or listener of
+// plain TCP, or nil for a reason that it logs once.
+func (s *Server) eventLoops() *loop.Group {
+	if s.Driver == DriverGoroutine {
+		return nil
+	}
+	s.findLoops.Do(func() {
+		var err error
+		if s.loops, err = loop.Process(); err == nil {
+			return
+		}
+		level := slog.LevelInfo
+		if s.Driver == DriverLoop {
+			level = slog.LevelWarn
+		}
+		s.acceptor.options.Logger.Log(context.Background(), level,
+			"websocket: there is no event loop here, connections use a goroutine each", "reason", err)
+	})
+	return s.loops
 }
 
 // ServeHTTP does the opening handshake and hands the connection over; it
@@ -118,47 +145,97 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if s.isDraining() {
-		_ = refuse(w, r, &HandshakeError{
-			Status: http.StatusServiceUnavailable,
-			Header: http.Header{"Retry-After": {strconv.Itoa(max(1, int(math.Ceil(s.DrainRetry.Seconds()))))}},
-			Reason: "the server is shutting down; come back later",
-		})
+		_ = refuse(w, r, s.errDraining())
 		return
 	}
 	e, response, err := s.acceptor.upgrade(w, r)
 	if err != nil {
-		if refused, ok := errors.AsType[*HandshakeError](err); ok && refused.Status == http.StatusInternalServerError {
-			s.acceptor.options.Logger.Error("websocket: a handshake could not be answered", "error", err, "remote", r.RemoteAddr)
-		}
+		s.logRefusal(err, r.RemoteAddr)
 		return
 	}
-	// A client that has the response must find its connection in Range, so the
-	// connection is remembered before the response leaves: it is the first
-	// thing in the outbox.
-	c := newConn(e, s.sink, false)
-	c.server = s
-	c.out = protocol.GetBuffer(len(response))
-	c.out.B = append(c.out.B, response...)
-	if !s.remember(c) {
-		s.drainConn(c)
+	c := newConn(e, s.sink, s.config)
+	if !s.adopt(c, e.conn) {
+		c.driver = newPump(c, e.conn)
 	}
-	c.start(e.buffered)
+	c.seat.Work(func() { c.surviveExit(func() { s.welcome(c, response, e.buffered) }) })
 }
 
+// errDraining turns clients away while the server shuts down.
+func (s *Server) errDraining() error {
+	return &HandshakeError{
+		Status: http.StatusServiceUnavailable,
+		Header: http.Header{"Retry-After": {strconv.Itoa(max(1, int(math.Ceil(s.DrainRetry.Seconds()))))}},
+		Reason: "the server is shutting down; come back later",
+	}
+}
+
+// logRefusal logs a refusal that is the server's own fault.
+func (s *Server) logRefusal(err error, remote string) {
+	if refused, ok := errors.AsType[*HandshakeError](err); ok && refused.Status == http.StatusInternalServerError {
+		s.acceptor.options.Logger.Error("websocket: a handshake could not be answered", "error", err, "remote", remote)
+	}
+}
+
+// adopt moves a connection of the HTTP server to an event loop, if it can.
+func (s *Server) adopt(c *Conn, nc net.Conn) bool {
+	tcp, ok := plainTCP(nc)
+	if !ok {
+		return false
+	}
+	loops := s.eventLoops()
+	if loops == nil {
+		return false
+	}
+	local, peer := addrPortOf(tcp.LocalAddr()), addrPortOf(tcp.RemoteAddr())
+	fd, err := loop.Detach(tcp)
+	if err != nil {
+		return false // there are no descriptors left: the pump needs no second one
+	}
+	c.sit(loops, fd, unique.Make(local), peer)
+	return true
+}
+
+func addrPortOf(a net.Addr) netip.AddrPort {
+	if tcp, ok := a.(*net.TCPAddr); ok {
+		return tcp.AddrPort()
+	}
+	return netip.AddrPort{}
+}
+
+// welcome starts a connection whose response is not sent yet. A client that has
+// the response must find its connection in Range, so the connection is
+// remembered before the response leaves: it is the first thing in the outbox.
+func (s *Server) welcome(c *Conn, response, buffered []byte) {
+	c.server = s
+	out := protocol.GetBuffer(len(response))
+	out.B = append(out.B, response...)
+	c.mu.Lock() // a loop may flush at any moment, and others send as soon as they find it
+	c.out = out
+	open := s.remember(c)
+	c.mu.Unlock()
+	if !open {
+		s.drainConn(c)
+	}
+	c.start(buffered)
+}
+
+// remember puts c into the registry and reports whether the server is not
+// shutting down. c.mu is held, so nobody takes that while holding s.mu.
 func (s *Server) remember(c *Conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.conns == nil {
-		s.conns = make(map[*Conn]struct{})
-	}
-	s.conns[c] = struct{}{}
+	c.place = len(s.conns)
+	s.conns = append(s.conns, c)
 	return s.empty == nil
 }
 
 func (s *Server) forget(c *Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.conns, c)
+	last := s.conns[len(s.conns)-1]
+	s.conns[c.place], last.place = last, c.place
+	s.conns[len(s.conns)-1] = nil
+	s.conns = s.conns[:len(s.conns)-1]
 	if s.empty != nil && len(s.conns) == 0 && !isClosed(s.empty) {
 		close(s.empty)
 	}
@@ -204,7 +281,7 @@ func (s *Server) Range(f func(c *Conn) bool) {
 func (s *Server) snapshot() []*Conn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.AppendSeq(make([]*Conn, 0, len(s.conns)), maps.Keys(s.conns))
+	return slices.Clone(s.conns)
 }
 
 // ListenAndServe listens on the TCP address addr, such as ":8080", and calls
@@ -228,6 +305,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	}
 	hs := &http.Server{
 		Handler:           http.HandlerFunc(s.route),
+		ErrorLog:          slog.NewLogLogger(s.acceptor.options.Logger.Handler(), slog.LevelWarn),
 		ReadHeaderTimeout: s.acceptor.options.HandshakeTimeout,
 		IdleTimeout:       idleTimeout,
 		TLSConfig:         s.TLSConfig,
@@ -238,6 +316,8 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		config.NextProtos = []string{"http/1.1"}
 		l = tls.NewListener(l, config)
 	}
+	l, stop := s.front(ctx, l)
+	defer stop()
 	served := make(chan error, 1)
 	go func() { served <- hs.Serve(l) }()
 	select {
@@ -263,7 +343,7 @@ const idleTimeout = 2 * time.Minute
 // route tells handshakes from other requests.
 func (s *Server) route(w http.ResponseWriter, r *http.Request) {
 	switch {
-	case r.Header.Get("Upgrade") != "" || r.Header.Get("Sec-WebSocket-Key") != "":
+	case wantsUpgrade(protocol.Header(r.Header)):
 		s.ServeHTTP(w, r)
 	case s.HTTP != nil:
 		s.HTTP.ServeHTTP(w, r)

@@ -28,7 +28,7 @@ func (c *Conn) Writer(ctx context.Context, typ MessageType) (io.WriteCloser, err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for c.stream != nil && c.final == nil {
+	for c.more().stream != nil && c.final == nil {
 		if err := c.wait(ctx, c.roomChan()); err != nil {
 			return nil, err
 		}
@@ -36,8 +36,9 @@ func (c *Conn) Writer(ctx context.Context, typ MessageType) (io.WriteCloser, err
 	if c.final != nil {
 		return nil, c.final
 	}
-	c.stream = &messageWriter{c: c, ctx: ctx, op: protocol.Opcode(typ), part: protocol.GetBuffer(fragmentSize)}
-	return c.stream, nil
+	w := &messageWriter{c: c, ctx: ctx, op: protocol.Opcode(typ), part: protocol.GetBuffer(fragmentSize)}
+	c.more().stream = w
+	return w, nil
 }
 
 type messageWriter struct {
@@ -89,7 +90,7 @@ func (w *messageWriter) flush(fin bool) error {
 		w.begun = true
 		w.part.B = w.part.B[:0]
 	}
-	return c.pushed(err)
+	return c.pushed(err, false)
 }
 
 // Close ends the message.
@@ -110,18 +111,19 @@ func (w *messageWriter) Close() error {
 func (c *Conn) endStream(failed error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if failed != nil && c.stream.begun && c.final == nil {
+	d := c.details
+	if failed != nil && d.stream.begun && c.final == nil {
 		_ = c.beginClose(StatusInternalError, "a message could not be finished") // fails only if closing already
 	}
-	c.stream = nil
-	if c.aside != nil {
-		c.makeRoom(len(c.aside.B))
+	d.stream = nil
+	if aside := d.aside; aside != nil {
+		d.aside = nil
+		c.makeRoom(len(aside.B))
 		if failed == nil {
-			c.out.B = append(c.out.B, c.aside.B...)
+			c.out.B = append(c.out.B, aside.B...)
 		}
-		c.aside.Release()
-		c.aside = nil
-		_ = c.pushed(nil)
+		aside.Release()
+		_ = c.pushed(nil, false)
 	}
 	c.wakeRoom()
 }

@@ -4,11 +4,6 @@
 // library uses net.Conn there.
 package loop
 
-import "errors"
-
-// ErrWouldBlock says that the kernel takes no bytes now.
-var ErrWouldBlock = errors.New("loop: the socket's send buffer is full")
-
 // Buffers hands out the buffers that Read fills.
 type Buffers interface {
 	Get() []byte

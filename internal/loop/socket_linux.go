@@ -85,28 +85,36 @@ func (s *Socket) read(fd uintptr) bool {
 	if s.buf = s.into; s.buf == nil {
 		s.buf = s.buffers.Get()
 	}
-	for {
-		n, _, errno := syscall.RawSyscall(syscall.SYS_READ, fd, uintptr(unsafe.Pointer(unsafe.SliceData(s.buf))), uintptr(len(s.buf)))
-		switch errno {
-		case syscall.EINTR:
-			continue
-		case syscall.EAGAIN:
-			if s.into == nil {
-				s.buffers.Put(s.buf)
-			}
-			s.buf = nil
-			return false
+	n, errno := read(fd, s.buf)
+	if errno == syscall.EAGAIN {
+		if s.into == nil {
+			s.buffers.Put(s.buf)
 		}
-		s.n, s.err = int(n), errno
-		return true
+		s.buf = nil
+		return false
 	}
+	s.n, s.err = n, errno
+	return true
 }
 
 // TryWrite writes what the kernel takes at once. n < len(p) comes with
 // ErrWouldBlock or with the connection's failure.
-func (s *Socket) TryWrite(p []byte) (n int, err error) {
+func (s *Socket) TryWrite(p []byte) (n int, err error) { return write(uintptr(s.fd), p) }
+
+// read and write go to the kernel without telling Go's scheduler: what never
+// waits needs no other thread to take over.
+func read(fd uintptr, p []byte) (int, syscall.Errno) {
+	for {
+		n, _, errno := syscall.RawSyscall(syscall.SYS_READ, fd, uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)))
+		if errno != syscall.EINTR {
+			return int(n), errno
+		}
+	}
+}
+
+func write(fd uintptr, p []byte) (n int, err error) {
 	for n < len(p) {
-		m, _, errno := syscall.RawSyscall6(sysSendto, uintptr(s.fd),
+		m, _, errno := syscall.RawSyscall6(sysSendto, fd,
 			uintptr(unsafe.Pointer(unsafe.SliceData(p[n:]))), uintptr(len(p)-n),
 			syscall.MSG_NOSIGNAL|syscall.MSG_DONTWAIT, 0, 0)
 		switch errno {

@@ -235,6 +235,8 @@ func TestLimitsOfParsedHeaders(t *testing.T) {
 			mustRefuse(t, err, 0, "limit")
 		})
 	}
+	_, err := (&Terms{}).Answer(&Request{Method: "GET", Target: "/" + strings.Repeat("a", DefaultHeaderBytes), Major: 1, Minor: 1, Host: "h"})
+	mustRefuse(t, err, 414, "limit")
 }
 
 // A reconnect storm parses many heads.

@@ -13,6 +13,7 @@ import (
 // cookies) is not decided here.
 func (t *Terms) Answer(req *Request) (Agreement, error) {
 	for _, check := range [...]func(*Request) *HandshakeError{
+		func(req *Request) *HandshakeError { return t.Limits.checkTarget(req.Target) },
 		func(req *Request) *HandshakeError { return t.Limits.check(req.Header) },
 		checkRequestLine, checkUpgrade, checkVersion, checkKey,
 	} {

@@ -108,6 +108,14 @@ func (l Limits) check(h Header) *HandshakeError {
 	return nil
 }
 
+// checkTarget is check for the request target, which counts as a line.
+func (l Limits) checkTarget(target string) *HandshakeError {
+	if l = l.withDefaults(); len(target) > l.HeaderBytes {
+		return refuse(statusURITooLong, "the request target is longer than the limit of %d bytes", l.HeaderBytes)
+	}
+	return nil
+}
+
 func errLineTooLong(l Limits) *HandshakeError {
 	return refuse(statusHeaderTooLarge, "a header line is longer than the limit of %d bytes", l.HeaderBytes)
 }
@@ -196,6 +204,9 @@ func equalFold(a, b string) bool {
 // which is the rule on the wire, costs no allocation. A name that is not a token
 // is returned as it is.
 func canonicalName(name string) string {
+	if known, ok := knownNames[name]; ok {
+		return known
+	}
 	start := true
 	canonical := true
 	for i := range len(name) {
@@ -223,6 +234,20 @@ func canonicalName(name string) string {
 	}
 	return string(b)
 }
+
+// knownNames saves canonicalName the work for what handshakes are full of, in the
+// spelling of the RFC and in that of net/http.
+var knownNames = func() map[string]string {
+	known := make(map[string]string)
+	for _, name := range []string{
+		"Host", "Upgrade", "Connection", "Origin", "User-Agent", "Content-Length", "Transfer-Encoding", "Cookie",
+		"Pragma", "Cache-Control", "Accept-Encoding", "Accept-Language",
+		"Sec-Websocket-Key", "Sec-Websocket-Version", "Sec-Websocket-Protocol", "Sec-Websocket-Extensions", "Sec-Websocket-Accept",
+	} {
+		known[name], known[wireName(name)] = name, name
+	}
+	return known
+}()
 
 // wireName returns the spelling of RFC 6455 for its own fields. Field names have
 // no case, but some peers think that they have.
