@@ -9,7 +9,7 @@ PLATFORMS   ?= darwin/amd64 darwin/arm64 windows/amd64 freebsd/amd64 linux/arm64
 # Modules of their own, so that rivals and their dependencies never reach a user's go.mod.
 NESTED      := interop bench
 # What "make test" runs after deps, in this order.
-STEPS       := fmt vet unit cross fuzz-short conformance interop browser bench-test
+STEPS       := fmt vet unit scale cross fuzz-short conformance interop browser bench-test
 
 TALLY_BIN    := $(CURDIR)/build/tally-bin
 export TALLY := $(CURDIR)/build/tally
@@ -47,6 +47,9 @@ vet: $(TALLY_BIN) ## go vet and staticcheck, in every module
 
 unit: $(TALLY_BIN) ## tests of the main module but conformance, with the race detector, in random order
 	@$(TALLY_BIN) go $@ $(GO) test -json -race -shuffle=on -timeout 5m $$($(GO) list ./... | grep -v /conformance$$) ./.ci/tally
+
+scale: $(TALLY_BIN) ## a server with 15,000 connections and what goes with it: without the race detector, which unit has run it with
+	@$(TALLY_BIN) go $@ $(GO) test -json -count=1 -timeout 5m ./websocket/scaletest
 
 cross: $(TALLY_BIN) ## build the command and type-check all code and tests for other platforms
 	@$(TALLY_BIN) exit $@ $(SHELL) -ec '\
