@@ -3,6 +3,7 @@ module github.com/duplex-websocket/duplex
 go 1.26.0
 
 require (
+	github.com/HdrHistogram/hdrhistogram-go v1.4.0
 	github.com/alecthomas/kong v1.17.0
 	github.com/klauspost/compress v1.20.3
 	golang.org/x/net v0.62.0

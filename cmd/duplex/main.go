@@ -18,6 +18,7 @@ type verbs struct {
 	Serve   serveCmd   `cmd:"" help:"Serve the chat page, and an echo service at /echo."`
 	Echo    echoCmd    `cmd:"" help:"Run a test server that echoes or broadcasts, at any path and for any origin."`
 	Connect connectCmd `cmd:"" help:"Talk to a WebSocket server."`
+	Bench   benchCmd   `cmd:"" help:"Put load on a WebSocket server and measure it."`
 	Conform conformCmd `cmd:"" help:"Test servers or clients against RFC 6455 and RFC 7692."`
 	Version versionCmd `cmd:"" help:"Say which version this is."`
 }
