@@ -45,7 +45,7 @@ func run(args []string) error {
 	p := plan{}
 	flags := flag.NewFlagSet("bench", flag.ExitOnError)
 	which := flags.String("scenarios", "all", "comma-separated `names`, or all")
-	who := flags.String("servers", "duplex,gws,gorilla,coder,gobwas,nbio", "comma-separated `names`; also duplex-loop, duplex-goroutine")
+	who := flags.String("servers", "duplex-loop,duplex-goroutine,gws,gorilla,coder,gobwas,nbio", "comma-separated `names`; also duplex, which takes its default driver")
 	output := flags.String("o", "RESULTS.md", "`file` for the report; empty: only print")
 	flags.IntVar(&p.rounds, "rounds", 3, "times to go round all servers; the median counts")
 	flags.DurationVar(&p.duration, "duration", 500*time.Millisecond, "of one measurement")

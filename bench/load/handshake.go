@@ -75,7 +75,7 @@ func (t *target) ask() (int, error) {
 	unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &patience)
 	unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &patience)
 	unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
-	if err := unix.Connect(fd, t.addr); err != nil {
+	if err := connectTCP(fd, t.addr); err != nil {
 		unix.Close(fd)
 		return -1, fmt.Errorf("connect: %w", err)
 	}
@@ -84,6 +84,22 @@ func (t *target) ask() (int, error) {
 		return -1, fmt.Errorf("send request: %w", err)
 	}
 	return fd, nil
+}
+
+// connectTCP connects. A signal, such as Go's scheduler sends, interrupts the wait on a socket with timeouts, but not the connecting.
+func connectTCP(fd int, addr unix.Sockaddr) error {
+	err := unix.Connect(fd, addr)
+	for err == unix.EINTR {
+		if _, err = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}, 10_000); err != nil {
+			continue
+		}
+		status, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
+		if err != nil || status == 0 {
+			return err
+		}
+		return unix.Errno(status)
+	}
+	return err
 }
 
 // answer reads the response to ask. What came behind it is returned too.
