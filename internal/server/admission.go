@@ -10,7 +10,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/duplex-websocket/duplex/hub"
+	"github.com/duplex-websocket/duplex/internal/rooms"
 	"github.com/duplex-websocket/duplex/websocket"
 )
 
@@ -130,7 +130,7 @@ func isURLSafe(s string) bool {
 }
 
 // mayReplace reports whether the newcomer is the same tab as old, whose connection the network has not yet noticed to be dead.
-func (a *admission) mayReplace(old hub.Subscriber) bool {
+func (a *admission) mayReplace(old rooms.Subscriber) bool {
 	v, ok := old.(*visitor)
 	return ok && a.token != "" && subtle.ConstantTimeCompare([]byte(a.token), []byte(v.token)) == 1
 }
@@ -141,11 +141,11 @@ func (c *chat) admit(query url.Values) (*admission, *refusal) {
 	if refused != nil {
 		return nil, refused
 	}
-	old := c.hub.Member(a.topic(), a.id)
+	old := c.rooms.Member(a.topic(), a.id)
 	if old != nil && !a.mayReplace(old) {
 		return nil, nameTaken(a)
 	}
-	if old == nil && c.hub.Count(a.topic()) >= c.config.RoomMembers {
+	if old == nil && c.rooms.Count(a.topic()) >= c.config.RoomMembers {
 		return nil, roomFull(a)
 	}
 	return a, nil

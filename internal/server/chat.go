@@ -14,7 +14,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/duplex-websocket/duplex/hub"
+	"github.com/duplex-websocket/duplex/internal/rooms"
 	"github.com/duplex-websocket/duplex/websocket"
 )
 
@@ -73,7 +73,7 @@ func (c *ChatConfig) maxMessage() int64 { return int64(c.PictureBytes)*4/3 + 256
 // websocket.Handler.
 type chat struct {
 	config ChatConfig
-	hub    *hub.Hub
+	hub    *rooms.Hub
 	socket *websocket.Server
 	logger *slog.Logger
 }
@@ -82,7 +82,7 @@ var _ websocket.Handler = (*chat)(nil)
 
 func newChat(config ChatConfig, logger *slog.Logger) *chat {
 	config = config.withDefaults()
-	c := &chat{config: config, logger: logger, hub: hub.New(hub.Options{
+	c := &chat{config: config, logger: logger, hub: rooms.New(rooms.Options{
 		MaxTopics: 10_000, MaxMembers: config.RoomMembers, Presence: true,
 		HistoryMessages: config.HistoryMessages, HistoryBytes: config.HistoryBytes,
 	})}
@@ -94,20 +94,20 @@ func newChat(config ChatConfig, logger *slog.Logger) *chat {
 	return c
 }
 
-// visitor is one connection in one room. It implements hub.Subscriber.
+// visitor is one connection in one room. It implements rooms.Subscriber.
 type visitor struct {
 	admission
 	conn *websocket.Conn // immutable
 	chat *chat           // immutable
 
 	// Set in Open, then owned by the calls of Message, which come one at a time.
-	membership *hub.Membership
+	membership *rooms.Membership
 	messages   bucket
 	volume     bucket
 	refused    int // in a row
 }
 
-var _ hub.Subscriber = (*visitor)(nil)
+var _ rooms.Subscriber = (*visitor)(nil)
 
 type visitorKey struct{}
 
@@ -124,9 +124,9 @@ func (c *chat) Open(conn *websocket.Conn) {
 		volume:   bucket{rate: c.config.ByteRate, burst: c.config.ByteBurst},
 	}
 	var replaced *visitor
-	membership, err := c.hub.Join(a.topic(), hub.Joining{
-		Presence: hub.Presence{ID: a.id, Info: a.name}, Subscriber: v, Replace: a.mayReplace,
-		Welcome: func(w hub.Welcome) {
+	membership, err := c.rooms.Join(a.topic(), rooms.Joining{
+		Presence: rooms.Presence{ID: a.id, Info: a.name}, Subscriber: v, Replace: a.mayReplace,
+		Welcome: func(w rooms.Welcome) {
 			replaced, _ = w.Replaced.(*visitor)
 			v.welcome(w)
 		},
@@ -136,7 +136,7 @@ func (c *chat) Open(conn *websocket.Conn) {
 	}
 	if err != nil {
 		code, reason := closeRoomFull, roomFull(a)
-		if errors.Is(err, hub.ErrTaken) {
+		if errors.Is(err, rooms.ErrTaken) {
 			code, reason = closeNameTaken, nameTaken(a)
 		}
 		go closeConn(conn, code, reason.Code)
@@ -182,7 +182,7 @@ func visitorOf(conn *websocket.Conn) *visitor {
 }
 
 // welcome sends the state of the room. The hub calls it before any other message of the room.
-func (v *visitor) welcome(w hub.Welcome) {
+func (v *visitor) welcome(w rooms.Welcome) {
 	names := make([]string, len(w.Members))
 	for i, m := range w.Members {
 		names[i] = m.Info
@@ -199,7 +199,7 @@ func (v *visitor) welcome(w hub.Welcome) {
 
 // Deliver sends a message of the room. Its sender need not get a whole picture back: in its place, and so in its order, it
 // gets the word that the picture was accepted.
-func (v *visitor) Deliver(m *hub.Message) {
+func (v *visitor) Deliver(m *rooms.Message) {
 	if m.Binary && m.Publisher.ID == v.id {
 		if header, _, err := parsePicture(m.Data); err == nil {
 			v.sendJSON(accepted{"accepted", header.ID, header.Time})
@@ -210,7 +210,7 @@ func (v *visitor) Deliver(m *hub.Message) {
 }
 
 // send never waits. An error is not reported: the connection's Close follows.
-func (v *visitor) send(m *hub.Message) {
+func (v *visitor) send(m *rooms.Message) {
 	_ = v.conn.SendPrepared(m.Encoded(encode).(*websocket.Prepared))
 }
 
@@ -285,7 +285,7 @@ func (v *visitor) text(id, text string) *problem {
 		return reject(id, "text-too-long", fmt.Sprintf("a text has at most %d characters", v.chat.config.TextRunes))
 	}
 	data := mustJSON(textMessage{Type: "message", ID: id, From: v.name, Time: milliseconds(), Text: text})
-	return v.publish(id, hub.Publication{ID: id, Data: data})
+	return v.publish(id, rooms.Publication{ID: id, Data: data})
 }
 
 func (v *visitor) picture(id, name string, picture []byte) *problem {
@@ -307,7 +307,7 @@ func (v *visitor) picture(id, name string, picture []byte) *problem {
 	if err != nil {
 		return reject(id, "bad-frame", err.Error())
 	}
-	return v.publish(id, hub.Publication{ID: id, Data: data, Binary: true})
+	return v.publish(id, rooms.Publication{ID: id, Data: data, Binary: true})
 }
 
 // messageID checks the id that a client gave to a message, or makes one.
@@ -321,7 +321,7 @@ func (v *visitor) messageID(id string) (string, *problem) {
 	return id, nil
 }
 
-func (v *visitor) publish(id string, p hub.Publication) *problem {
+func (v *visitor) publish(id string, p rooms.Publication) *problem {
 	delivered, err := v.membership.Publish(p)
 	switch {
 	case err != nil:
@@ -352,7 +352,7 @@ type roomInfo struct {
 func (c *chat) serveRooms(w http.ResponseWriter, _ *http.Request) {
 	rooms := make([]roomInfo, len(c.config.Rooms))
 	for i, room := range c.config.Rooms {
-		rooms[i] = roomInfo{room, c.hub.Count(topicOf(room))}
+		rooms[i] = roomInfo{room, c.rooms.Count(topicOf(room))}
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")

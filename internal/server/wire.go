@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/duplex-websocket/duplex/hub"
+	"github.com/duplex-websocket/duplex/internal/rooms"
 	"github.com/duplex-websocket/duplex/websocket"
 )
 
@@ -123,15 +123,15 @@ func mustJSON(v any) []byte {
 
 // encode makes the frames of a message of the hub, once for all who receive it. What is published is already in the wire
 // format; notices become JSON here, when the first member needs them.
-func encode(m *hub.Message) any {
+func encode(m *rooms.Message) any {
 	switch {
 	case m.Binary:
 		return websocket.NewPrepared(websocket.Binary, m.Data)
-	case m.Kind == hub.KindData:
+	case m.Kind == rooms.KindData:
 		return websocket.NewPrepared(websocket.Text, m.Data)
 	}
 	kind := "joined"
-	if m.Kind == hub.KindLeave {
+	if m.Kind == rooms.KindLeave {
 		kind = "left"
 	}
 	return websocket.NewPrepared(websocket.Text, mustJSON(notice{kind, m.Publisher.Info, milliseconds()}))

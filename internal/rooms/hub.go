@@ -1,4 +1,4 @@
-package hub
+package rooms
 
 import (
 	"container/list"
@@ -10,12 +10,12 @@ import (
 
 // What a caller can do wrong, or run into. Compare with errors.Is; the errors returned may say more.
 var (
-	ErrTopicName     = errors.New("hub: not a topic name")
-	ErrMemberID      = errors.New("hub: not a member id")
-	ErrTaken         = errors.New("hub: somebody with this id is in the topic already")
-	ErrTopicFull     = errors.New("hub: the topic has as many members as it may have")
-	ErrTooManyTopics = errors.New("hub: there are as many topics as there may be")
-	ErrNotMember     = errors.New("hub: no longer a member of the topic")
+	ErrTopicName     = errors.New("rooms: not a topic name")
+	ErrMemberID      = errors.New("rooms: not a member id")
+	ErrTaken         = errors.New("rooms: somebody with this id is in the topic already")
+	ErrTopicFull     = errors.New("rooms: the topic has as many members as it may have")
+	ErrTooManyTopics = errors.New("rooms: there are as many topics as there may be")
+	ErrNotMember     = errors.New("rooms: no longer a member of the topic")
 )
 
 const (
