@@ -141,11 +141,11 @@ func (c *chat) admit(query url.Values) (*admission, *refusal) {
 	if refused != nil {
 		return nil, refused
 	}
-	old := c.rooms.Member(a.topic(), a.id)
+	old := c.hub.Member(a.topic(), a.id)
 	if old != nil && !a.mayReplace(old) {
 		return nil, nameTaken(a)
 	}
-	if old == nil && c.rooms.Count(a.topic()) >= c.config.RoomMembers {
+	if old == nil && c.hub.Count(a.topic()) >= c.config.RoomMembers {
 		return nil, roomFull(a)
 	}
 	return a, nil

@@ -124,7 +124,7 @@ func (c *chat) Open(conn *websocket.Conn) {
 		volume:   bucket{rate: c.config.ByteRate, burst: c.config.ByteBurst},
 	}
 	var replaced *visitor
-	membership, err := c.rooms.Join(a.topic(), rooms.Joining{
+	membership, err := c.hub.Join(a.topic(), rooms.Joining{
 		Presence: rooms.Presence{ID: a.id, Info: a.name}, Subscriber: v, Replace: a.mayReplace,
 		Welcome: func(w rooms.Welcome) {
 			replaced, _ = w.Replaced.(*visitor)
@@ -352,7 +352,7 @@ type roomInfo struct {
 func (c *chat) serveRooms(w http.ResponseWriter, _ *http.Request) {
 	rooms := make([]roomInfo, len(c.config.Rooms))
 	for i, room := range c.config.Rooms {
-		rooms[i] = roomInfo{room, c.rooms.Count(topicOf(room))}
+		rooms[i] = roomInfo{room, c.hub.Count(topicOf(room))}
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
