@@ -72,6 +72,9 @@ var table = map[string]row{
 			"go.opentelemetry.io/otel", "golang.org/x/crypto", "modernc.org/sqlite", "github.com/jackc/pgx",
 		},
 	},
+	"internal/server/auth":    {ours: []string{"hub"}, elsewhere: []string{"github.com/golang-jwt/jwt"}},
+	"internal/server/webhook": {ours: []string{"hub"}},
+	"internal/server/api":     {ours: []string{"hub"}},
 	"internal/load": {
 		ours:      []string{"websocket", "websocket/protocol", "websocket/deflate", "internal/loop"},
 		elsewhere: []string{"github.com/HdrHistogram/hdrhistogram-go"},
