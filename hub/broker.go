@@ -36,8 +36,8 @@ type Roster interface {
 	Leave(ctx context.Context, node Node, topic string, user string) error
 	// Present returns who is in a topic; at most limit users, but all of them counted.
 	Present(ctx context.Context, topic string, limit int) (Present, error)
-	// Renew keeps the node's lease.
-	Renew(ctx context.Context, node Node) error
+	// Renew keeps the node's lease. kept is false when it was over already: then all have left, and the node has to enter them anew.
+	Renew(ctx context.Context, node Node) (kept bool, err error)
 }
 
 // LeaseTime is how long somebody may stay present through a node that has died. A node renews its lease three times as often.

@@ -53,6 +53,7 @@ type Message struct {
 	Meta    []byte // the publication's, or nil
 	Gap     *Gap   // of KindGap
 	Reason  *Error // of KindUnsubscribed
+	Except  string // the session that does not get it (Publication.NotToMe), or empty
 
 	mu      sync.Mutex
 	encoded any // guarded by mu
@@ -74,7 +75,7 @@ func (m *Message) Encoded(encode func(*Message) any) any {
 func (m *Message) through(pattern string) *Message {
 	return &Message{
 		Kind: m.Kind, Topic: m.Topic, Pattern: pattern, Offset: m.Offset, Time: m.Time, From: m.From,
-		Data: m.Data, Binary: m.Binary, ID: m.ID, Key: m.Key, Meta: m.Meta,
+		Data: m.Data, Binary: m.Binary, ID: m.ID, Key: m.Key, Meta: m.Meta, Except: m.Except,
 	}
 }
 

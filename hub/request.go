@@ -1,0 +1,125 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+)
+
+// handlers are who answers requests. The first whose pattern matches a method does.
+type handlers struct {
+	mu  sync.RWMutex
+	all []handler
+}
+
+type handler struct {
+	pattern string
+	answer  RequestHandler
+}
+
+// Handle makes f answer the requests whose method matches a pattern, unless a pattern registered earlier matches too. The error says
+// what is wrong with the pattern.
+func (h *Hub) Handle(pattern string, f RequestHandler) error {
+	if err := CheckPattern(pattern); err != nil {
+		return err
+	}
+	h.handlers.mu.Lock()
+	defer h.handlers.mu.Unlock()
+	h.handlers.all = append(h.handlers.all, handler{pattern, f})
+	return nil
+}
+
+func (h *handlers) of(method string) RequestHandler {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	for _, each := range h.all {
+		if Match(each.pattern, method) {
+			return each.answer
+		}
+	}
+	return nil
+}
+
+// Request asks the program on behalf of the subscriber. It waits for the answer, until ctx ends; a handler that goes on after that
+// counts as waiting all the same. The errors are *Error.
+func (s *Subscriber) Request(ctx context.Context, method string, data []byte, binary bool) (Reply, error) {
+	if err := CheckTopic(method); err != nil {
+		return Reply{}, Errorf(CodeBadRequest, "a method is named as a topic is: %v", err)
+	}
+	answer := s.hub.handlers.of(method)
+	if answer == nil {
+		answer = s.hub.options.Hooks.Request
+	}
+	if answer == nil {
+		return Reply{}, Errorf(CodeUnknownMethod, "nobody answers %s", method)
+	}
+	identity, err := s.beginRequest()
+	if err != nil {
+		return Reply{}, err
+	}
+	r := &Request{Method: method, Session: s.id, Identity: identity, Data: data, Binary: binary}
+	type outcome struct {
+		reply Reply
+		err   error
+	}
+	done := make(chan outcome, 1)
+	go func() {
+		defer s.endRequest()
+		var o outcome
+		o.err = s.hub.ask(func() (err error) {
+			o.reply, err = answer(ctx, r)
+			if errors.Is(err, context.DeadlineExceeded) {
+				return errLate(method)
+			}
+			return checkRefusal(err)
+		})
+		done <- o
+	}()
+	select {
+	case o := <-done:
+		return o.reply, o.err
+	case <-ctx.Done():
+		return Reply{}, errLate(method)
+	}
+}
+
+func errLate(method string) *Error { return Errorf(CodeTimeout, "%s was not answered in time", method) }
+
+// checkRefusal sees to it that a handler's own codes cannot be mistaken for ours.
+func checkRefusal(err error) error {
+	var refusal *Error
+	if !errors.As(err, &refusal) || knownCode(refusal.Code) || strings.Contains(string(refusal.Code), ".") {
+		return err
+	}
+	return fmt.Errorf("a handler's own code contains a dot, unlike %q: %w", refusal.Code, errors.New(refusal.Message))
+}
+
+func knownCode(c Code) bool {
+	switch c {
+	case CodeBadRequest, CodeForbidden, CodeTooLarge, CodeRate, CodeRefused, CodeTimeout, CodeUnavailable, CodeInternal, CodeUnknownMethod:
+		return true
+	}
+	return false
+}
+
+func (s *Subscriber) beginRequest() (*Identity, error) {
+	s.hub.mu.Lock()
+	defer s.hub.mu.Unlock()
+	if s.ended {
+		return nil, Errorf(CodeUnavailable, "the session has ended")
+	}
+	if limit := s.hub.options.MaxRequests; s.requests >= limit {
+		return nil, Errorf(CodeRate, "at most %d requests wait for their answer", limit)
+	}
+	s.requests++
+	identity := *s.identity
+	return &identity, nil
+}
+
+func (s *Subscriber) endRequest() {
+	s.hub.mu.Lock()
+	defer s.hub.mu.Unlock()
+	s.requests--
+}
