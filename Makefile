@@ -9,7 +9,7 @@ PLATFORMS   ?= darwin/amd64 darwin/arm64 windows/amd64 freebsd/amd64 linux/arm64
 # Modules of their own, so that rivals and their dependencies never reach a user's go.mod.
 NESTED      := interop bench
 # What "make test" runs after deps, in this order.
-STEPS       := fmt vet unit scale cross fuzz-short conformance interop browser bench-test
+STEPS       := fmt vet unit scale cross fuzz-short conformance interop browser client-ts bench-test
 
 TALLY_BIN    := $(CURDIR)/build/tally-bin
 export TALLY := $(CURDIR)/build/tally
@@ -70,6 +70,9 @@ interop: $(TALLY_BIN) ## other people's clients and servers, and nginx in betwee
 browser: $(TALLY_BIN) ## the pages in a real Chromium
 	@cd browser && $(TALLY_BIN) tap $@ node --test --test-concurrency=1 --test-reporter=tap
 
+client-ts: $(TALLY_BIN) ## the TypeScript client: units, the real server, a real Chromium
+	@cd clients/typescript && $(TALLY_BIN) tap $@ npx --no-install vitest run --reporter=tap-flat
+
 bench-test: $(TALLY_BIN) ## the tests of the benchmark itself
 	@cd bench && $(TALLY_BIN) go $@ $(GO) test -json -count=1 -timeout 5m ./...
 
@@ -77,5 +80,5 @@ bench: ## measure against other libraries (bench/README.md); not part of test
 	@cd bench && $(GO) run .
 
 clean: ## remove what builds and tests leave behind
-	rm -rf build browser/node_modules interop/node_modules
+	rm -rf build browser/node_modules interop/node_modules clients/typescript/node_modules clients/typescript/dist
 	$(GO) clean -testcache

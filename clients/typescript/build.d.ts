@@ -1,0 +1,3 @@
+export const entries: string[];
+export const embedded: string;
+export function bundle(entry: string): Promise<string>;

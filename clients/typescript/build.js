@@ -1,0 +1,37 @@
+// Builds dist/ for npm, and with --web (npm run build does) also web/duplex-client.js, which the server embeds.
+// bundle() is what the tests compare web/duplex-client.js with.
+
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { build } from 'esbuild';
+
+const here = import.meta.dirname;
+export const entries = ['duplex-client', 'share', 'wechat', 'uni'];
+export const embedded = path.join(here, '../../web/duplex-client.js');
+
+/** The text of one entry point, with all that it imports. */
+export async function bundle(entry) {
+  const { outputFiles } = await build({
+    entryPoints: [path.join(here, 'src', `${entry}.ts`)],
+    bundle: true,
+    minify: true,
+    write: false,
+    format: 'esm',
+    target: 'es2019', // what mini-programs run without being translated
+    charset: 'utf8',
+    legalComments: 'none',
+    mangleProps: /^_/, // private, and between classes of this package only
+    banner: { js: `// duplex-client: built from clients/typescript by "npm run build". MIT license.` },
+  });
+  return outputFiles[0].text;
+}
+
+if (process.argv[1] === import.meta.filename) {
+  const dist = path.join(here, 'dist');
+  rmSync(dist, { recursive: true, force: true });
+  mkdirSync(dist);
+  for (const entry of entries) writeFileSync(path.join(dist, `${entry}.js`), await bundle(entry));
+  execFileSync(path.join(here, 'node_modules/.bin/tsc'), ['-p', path.join(here, 'tsconfig.build.json')], { stdio: 'inherit' });
+  writeFileSync(embedded, await bundle('duplex-client'));
+}
