@@ -72,6 +72,10 @@ var table = map[string]row{
 			"go.opentelemetry.io/otel", "golang.org/x/crypto", "modernc.org/sqlite", "github.com/jackc/pgx",
 		},
 	},
+	"internal/server/config": {
+		ours:      []string{"hub", "internal/server/auth", "internal/server/webhook", "internal/server/api"},
+		elsewhere: []string{"go.yaml.in/yaml"},
+	},
 	"internal/server/auth":    {ours: []string{"hub"}, elsewhere: []string{"github.com/golang-jwt/jwt"}},
 	"internal/server/webhook": {ours: []string{"hub"}},
 	"internal/server/api":     {ours: []string{"hub"}},
