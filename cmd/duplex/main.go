@@ -20,6 +20,7 @@ type verbs struct {
 	Connect connectCmd `cmd:"" help:"Talk to a WebSocket server."`
 	Bench   benchCmd   `cmd:"" help:"Put load on a WebSocket server and measure it."`
 	Conform conformCmd `cmd:"" help:"Test servers or clients against RFC 6455 and RFC 7692."`
+	Token   tokenCmd   `cmd:"" help:"Make a token, or a key, for trying out."`
 	Version versionCmd `cmd:"" help:"Say which version this is."`
 }
 

@@ -176,7 +176,9 @@ func TestKeysByID(t *testing.T) {
 	a := newAuth(t, Config{Keys: []Key{
 		{File: file(t, one), Algorithm: HS256, ID: "1"}, {File: file(t, two), Algorithm: HS256, ID: "2"},
 	}})
-	by := func(secret string, header say) string { return sign(t, jwt.SigningMethodHS256, []byte(secret), header, nil) }
+	by := func(secret string, header say) string {
+		return sign(t, jwt.SigningMethodHS256, []byte(secret), header, nil)
+	}
 	accepts(t, a, by(one, say{"kid": "1"}), "ann")
 	accepts(t, a, by(two, say{"kid": "2"}), "ann")
 	accepts(t, a, by(two, nil), "ann")

@@ -25,8 +25,8 @@ const MaxGrants = 256
 // claims are what a token says. Info and Topics are looked into after the signature has been verified.
 type claims struct {
 	jwt.RegisteredClaims
-	Info   json.RawMessage `json:"info"`
-	Topics json.RawMessage `json:"topics"`
+	Info   json.RawMessage `json:"info,omitempty"`
+	Topics json.RawMessage `json:"topics,omitempty"`
 }
 
 // identity is who the claims, which are in force, are about.

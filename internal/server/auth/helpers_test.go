@@ -134,9 +134,13 @@ func sign(t testing.TB, method jwt.SigningMethod, private any, header, c say) st
 	return text
 }
 
-func hs256(t testing.TB, c say) string { return sign(t, jwt.SigningMethodHS256, []byte(secret), nil, c) }
+func hs256(t testing.TB, c say) string {
+	return sign(t, jwt.SigningMethodHS256, []byte(secret), nil, c)
+}
 
-func (s signer) sign(t testing.TB, header, c say) string { return sign(t, s.method, s.private, header, c) }
+func (s signer) sign(t testing.TB, header, c say) string {
+	return sign(t, s.method, s.private, header, c)
+}
 
 func try(t testing.TB, a *Authenticator, token string) (hub.Identity, error) {
 	t.Helper()

@@ -70,7 +70,7 @@ func readKeyFile(name string) ([]byte, error) {
 func ParseSecret(content []byte) ([]byte, error) {
 	text := bytes.TrimSpace(content)
 	if bytes.Contains(text, []byte("-----BEGIN ")) {
-		return nil, errors.New(`this is a PEM file, and no secret; "duplex token --new-secret FILE" makes one`)
+		return nil, errors.New(`this is a PEM file, and no secret; "duplex token --new-secret" makes one`)
 	}
 	if encoded, is := bytes.CutPrefix(text, []byte("base64:")); is {
 		standard := strings.NewReplacer("-", "+", "_", "/").Replace(strings.TrimRight(strings.TrimSpace(string(encoded)), "="))
@@ -81,7 +81,7 @@ func ParseSecret(content []byte) ([]byte, error) {
 		text = decoded
 	}
 	if len(text) < MinSecret {
-		return nil, fmt.Errorf(`a secret has at least %d bytes, not %d; "duplex token --new-secret FILE" makes one`, MinSecret, len(text))
+		return nil, fmt.Errorf(`a secret has at least %d bytes, not %d; "duplex token --new-secret" makes one`, MinSecret, len(text))
 	}
 	return text, nil
 }

@@ -88,7 +88,7 @@ func (s *revocations) time(user string) (time.Time, bool) {
 
 func (s *revocations) covers(user string, issued *jwt.NumericDate) bool {
 	at, is := s.time(user)
-	return is && (issued == nil || issued.Before(at))
+	return is && (issued == nil || !issued.After(at))
 }
 
 // usedTokens are the tokens that were accepted once and have not expired. The zero value is empty.

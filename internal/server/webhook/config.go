@@ -98,7 +98,7 @@ func (c Config) Validate() error {
 		}
 	}
 	if c.Used() && c.SecretFile == "" {
-		wrong("secret-file: is needed, so that the backend can see who asks; \"duplex token --new-secret FILE\" makes one")
+		wrong("secret-file: is needed, so that the backend can see who asks; \"duplex token --new-secret\" makes one")
 	}
 	if len(c.Connect.Headers) > maxHeaders {
 		wrong("connect.headers: at most %d, not %d", maxHeaders, len(c.Connect.Headers))
