@@ -105,6 +105,9 @@ func (h *Hub) SetTopics(rules []Rule) error {
 	return nil
 }
 
+// MaxSubscriptions returns how many subscriptions a subscriber may have.
+func (h *Hub) MaxSubscriptions() int { return h.options.MaxSubscriptions }
+
 // Publish publishes on behalf of the program itself: no permission is asked for, and no rate is counted. The errors
 // are *Error, or that of ctx.
 func (h *Hub) Publish(ctx context.Context, topic string, p Publication) (Receipt, error) {

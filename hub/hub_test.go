@@ -561,11 +561,18 @@ func TestRequests(t *testing.T) {
 		ann, _ := f.connect("1", "ann")
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
+		request := func(ctx context.Context, method string, binary bool) (Reply, error) {
+			p, err := ann.Request(ctx, method, []byte("1"), binary)
+			if err != nil {
+				return Reply{}, err
+			}
+			return p.Wait()
+		}
 		ask := func(method string) error {
-			_, err := ann.Request(ctx, method, []byte("1"), false)
+			_, err := request(ctx, method, false)
 			return err
 		}
-		if r, err := ann.Request(ctx, "echo.x", []byte("1"), true); err != nil || string(r.Data) != "1" || !r.Binary {
+		if r, err := request(ctx, "echo.x", true); err != nil || string(r.Data) != "1" || !r.Binary {
 			t.Errorf("%+v, %v", r, err)
 		}
 		f.refused(CodeUnknownMethod, ask("nothing"))
@@ -582,7 +589,7 @@ func TestRequests(t *testing.T) {
 		f.refused(CodeRate, ask("echo.x")) // two handlers are still at it
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if _, err := ann.Request(context.Background(), "echo.x", nil, false); err != nil {
+		if _, err := request(context.Background(), "echo.x", false); err != nil {
 			t.Error(err)
 		}
 	})

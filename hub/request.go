@@ -42,59 +42,73 @@ func (h *handlers) of(method string) RequestHandler {
 	return nil
 }
 
-// Request asks the program on behalf of the subscriber. It waits for the answer, until ctx ends; a handler that goes on after that
-// counts as waiting all the same. The errors are *Error.
-func (s *Subscriber) Request(ctx context.Context, method string, data []byte, binary bool) (Reply, error) {
+// Pending is a request that has not been answered yet.
+type Pending struct {
+	ctx    context.Context
+	method string
+	done   chan outcome
+}
+
+type outcome struct {
+	reply Reply
+	err   error
+}
+
+// Request asks the program on behalf of the subscriber, until ctx ends. It does not wait for the answer: see Pending.Wait. The
+// errors are *Error.
+func (s *Subscriber) Request(ctx context.Context, method string, data []byte, binary bool) (*Pending, error) {
 	if err := CheckTopic(method); err != nil {
-		return Reply{}, Errorf(CodeBadRequest, "a method is named as a topic is: %v", err)
+		return nil, Errorf(CodeBadRequest, "a method is named as a topic is: %v", err)
 	}
 	answer := s.hub.handlers.of(method)
 	if answer == nil {
 		answer = s.hub.options.Hooks.Request
 	}
 	if answer == nil {
-		return Reply{}, Errorf(CodeUnknownMethod, "nobody answers %s", method)
+		return nil, Errorf(CodeUnknownMethod, "nobody answers %s", method)
 	}
 	identity, err := s.beginRequest()
 	if err != nil {
-		return Reply{}, err
+		return nil, err
 	}
 	r := &Request{Method: method, Session: s.id, Identity: identity, Data: data, Binary: binary}
-	type outcome struct {
-		reply Reply
-		err   error
-	}
-	done := make(chan outcome, 1)
+	p := &Pending{ctx, method, make(chan outcome, 1)}
 	go func() {
 		defer s.endRequest()
 		var o outcome
 		o.err = s.hub.ask(func() (err error) {
 			o.reply, err = answer(ctx, r)
-			if errors.Is(err, context.DeadlineExceeded) {
-				return errLate(method)
-			}
-			return checkRefusal(err)
+			return p.judge(err)
 		})
-		done <- o
+		p.done <- o
 	}()
+	return p, nil
+}
+
+// Wait returns the answer, or an *Error with CodeTimeout when the request's context ends. A handler that goes on after that counts as a
+// request that waits all the same.
+func (p *Pending) Wait() (Reply, error) {
 	select {
-	case o := <-done:
+	case o := <-p.done:
 		return o.reply, o.err
-	case <-ctx.Done():
-		return Reply{}, errLate(method)
+	case <-p.ctx.Done():
+		return Reply{}, errLate(p.method)
 	}
+}
+
+// judge sees to it that a handler's own codes cannot be mistaken for ours.
+func (p *Pending) judge(err error) error {
+	var refusal *Error
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return errLate(p.method)
+	case !errors.As(err, &refusal) || knownCode(refusal.Code) || strings.Contains(string(refusal.Code), "."):
+		return err
+	}
+	return fmt.Errorf("a handler's own code contains a dot, unlike %q: %v", refusal.Code, refusal.Message)
 }
 
 func errLate(method string) *Error { return Errorf(CodeTimeout, "%s was not answered in time", method) }
-
-// checkRefusal sees to it that a handler's own codes cannot be mistaken for ours.
-func checkRefusal(err error) error {
-	var refusal *Error
-	if !errors.As(err, &refusal) || knownCode(refusal.Code) || strings.Contains(string(refusal.Code), ".") {
-		return err
-	}
-	return fmt.Errorf("a handler's own code contains a dot, unlike %q: %w", refusal.Code, errors.New(refusal.Message))
-}
 
 func knownCode(c Code) bool {
 	switch c {
