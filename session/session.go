@@ -45,8 +45,12 @@ const (
 	endForbidden      hub.EndCode = "forbidden"
 )
 
-// endTimeout is how long the closing handshake may hold up a goroutine; the connection itself then takes CloseTimeout.
-const endTimeout = 5 * time.Second
+// noWait is a context that has ended.
+var noWait = func() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}()
 
 // floodLimit is how many refusals in a row a client may ignore.
 const floodLimit = 1000
@@ -129,11 +133,7 @@ func (s *session) End(why hub.End) {
 	if after > 0 {
 		reason = fmt.Sprintf("retry-after=%dms", after)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), endTimeout)
-	go func() {
-		defer cancel()
-		_ = s.conn.Close(ctx, closeCodes[why.Code], reason)
-	}()
+	_ = s.conn.Close(noWait, closeCodes[why.Code], reason) // the closing handshake goes on by itself
 }
 
 // reply sends the answer to a command, and waits while the client does not read: whoever sends commands without reading the answers is
