@@ -76,8 +76,8 @@ var table = map[string]row{
 		ours:      []string{"hub", "internal/server/auth", "internal/server/webhook", "internal/server/api"},
 		elsewhere: []string{"go.yaml.in/yaml"},
 	},
-	"internal/server/auth":    {ours: []string{"hub"}, elsewhere: []string{"github.com/golang-jwt/jwt"}},
-	"internal/server/webhook": {ours: []string{"hub"}},
+	"internal/server/auth":    {ours: []string{"hub", "session"}, elsewhere: []string{"github.com/golang-jwt/jwt"}},
+	"internal/server/webhook": {ours: []string{"hub", "session"}},
 	"internal/server/api":     {ours: []string{"hub"}},
 	"internal/load": {
 		ours:      []string{"websocket", "websocket/protocol", "websocket/deflate", "internal/loop"},

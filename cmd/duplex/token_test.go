@@ -11,6 +11,7 @@ import (
 
 	"github.com/duplex-websocket/duplex/hub"
 	"github.com/duplex-websocket/duplex/internal/server/auth"
+	"github.com/duplex-websocket/duplex/session"
 )
 
 // tokenVerb runs the program and returns what it printed; it must exit with that code.
@@ -48,7 +49,7 @@ func TestTokenVerb(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			i, err := a.Authenticate(context.Background(), &auth.Attempt{Token: strings.TrimSpace(token)})
+			i, err := a.Authenticate(context.Background(), &session.Attempt{Token: strings.TrimSpace(token)})
 			if err != nil || i.User != "ann" || string(i.Info) != `{"name":"Ann"}` || len(i.Grants) != 2 ||
 				i.Grants[0] != (hub.Grant{Pattern: "a=b", Actions: hub.ActHistory}) ||
 				i.Grants[1] != (hub.Grant{Pattern: "chat.>", Actions: hub.ActSubscribe | hub.ActPublish}) {

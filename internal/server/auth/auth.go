@@ -15,21 +15,14 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/duplex-websocket/duplex/hub"
+	"github.com/duplex-websocket/duplex/session"
 )
 
 // MaxToken is the most bytes that a token may have.
 const MaxToken = 8 << 10
 
-// Attempt is what is known about somebody who wants to come in, or to stay.
-type Attempt struct {
-	Token      string      // of the connect or refresh command; "" if there was none
-	Refresh    bool        // it comes from refresh
-	Header     http.Header // of the handshake; nil when refreshing
-	RemoteAddr string
-	Session    string
-	Anonymous  string // the user that an anonymous client is to be
-	Info       []byte // of the connect command: a JSON object, or nil
-}
+// Attempt is what a client shows to be let in.
+type Attempt = session.Attempt
 
 // Options are the surroundings of an Authenticator. The zero value is usable.
 type Options struct {
@@ -113,9 +106,9 @@ func (a *Authenticator) issuerFor(s Issuer, previous *rules) *issuer {
 	return found
 }
 
-// Authenticate says who a client is. The error is an *hub.Error: token-missing, token-invalid, token-expired, token-revoked,
+// Authenticate says who a client is; it is for session.Options.Authenticate. The error is an *hub.Error: token-missing, token-invalid, token-expired, token-revoked,
 // too-large, or unavailable when the keys of an issuer cannot be had. Its text says nothing about tokens of others or keys.
-func (a *Authenticator) Authenticate(ctx context.Context, at *Attempt) (hub.Identity, error) {
+func (a *Authenticator) Authenticate(ctx context.Context, at *session.Attempt) (hub.Identity, error) {
 	r := a.rules.Load()
 	if r.Open() {
 		return anonymous(at), nil
@@ -138,14 +131,26 @@ func (a *Authenticator) Authenticate(ctx context.Context, at *Attempt) (hub.Iden
 		}
 		return hub.Identity{}, hub.Errorf(hub.CodeTokenInvalid, "the token cannot be accepted: its form, its algorithm, its key or its signature is wrong")
 	}
-	if identity.Info == nil {
-		identity.Info = at.Info
-	}
 	return identity, nil
 }
 
-func anonymous(at *Attempt) hub.Identity {
-	return hub.Identity{User: at.Anonymous, Anonymous: true, Info: at.Info}
+// Guard makes of authenticate one that also refuses users who were revoked while it was at work, and so slipped past both Revoke and
+// whoever ended the sessions after that. It is for what takes time besides Authenticate, such as webhooks.
+func (a *Authenticator) Guard(authenticate func(context.Context, *session.Attempt) (hub.Identity, error)) func(context.Context, *session.Attempt) (hub.Identity, error) {
+	return func(ctx context.Context, at *session.Attempt) (hub.Identity, error) {
+		began := time.Now()
+		identity, err := authenticate(ctx, at)
+		if err == nil && a.Revoked(identity.User, began) {
+			return hub.Identity{}, errRevoked
+		}
+		return identity, err
+	}
+}
+
+var errRevoked = hub.Errorf(hub.CodeTokenRevoked, "the token was revoked; get a new one")
+
+func anonymous(at *session.Attempt) hub.Identity {
+	return hub.Identity{User: at.Anonymous, Anonymous: true}
 }
 
 // check works through a token. An error that is no *hub.Error is about a token whose signature has not been verified, so
@@ -168,7 +173,7 @@ func (a *Authenticator) check(ctx context.Context, r *rules, token string, now t
 		return hub.Identity{}, err
 	}
 	if a.revoked.covers(identity.User, c.IssuedAt) {
-		return hub.Identity{}, hub.Errorf(hub.CodeTokenRevoked, "the token was revoked; get a new one")
+		return hub.Identity{}, errRevoked
 	}
 	if r.SingleUse {
 		return identity, a.used.take(c.Issuer, c.ID, c.ExpiresAt.Add(r.Leeway), now, r.MaxUsed)
@@ -259,7 +264,7 @@ func missing(err error) string {
 
 // findToken looks for the token in the command, then in the handshake: Authorization, cookie, subprotocol. Two different ones are
 // an error, since nobody could say which of the two people it is.
-func findToken(at *Attempt, cookie string) (string, error) {
+func findToken(at *session.Attempt, cookie string) (string, error) {
 	found := []string{at.Token}
 	for _, value := range at.Header.Values("Authorization") {
 		if scheme, token, _ := strings.Cut(value, " "); strings.EqualFold(scheme, "Bearer") {

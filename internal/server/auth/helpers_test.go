@@ -26,6 +26,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/duplex-websocket/duplex/hub"
+	"github.com/duplex-websocket/duplex/session"
 )
 
 var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
@@ -146,7 +147,7 @@ func try(t testing.TB, a *Authenticator, token string) (hub.Identity, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	return a.Authenticate(ctx, &Attempt{Token: token, Anonymous: "~x", Session: "s"})
+	return a.Authenticate(ctx, &session.Attempt{Token: token, Anonymous: "~x", Session: "s"})
 }
 
 // accepts checks that a token is accepted, as user.

@@ -18,6 +18,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/duplex-websocket/duplex/hub"
+	"github.com/duplex-websocket/duplex/session"
 )
 
 // publisher is an issuer's web server on a real socket, and how often it was asked.
@@ -178,7 +179,7 @@ func TestHungryClients(t *testing.T) {
 	gone, leave := context.WithCancel(t.Context())
 	first := make(chan error, 1)
 	go func() {
-		_, err := a.Authenticate(gone, &Attempt{Token: token})
+		_, err := a.Authenticate(gone, &session.Attempt{Token: token})
 		first <- err
 	}()
 	<-begun

@@ -29,8 +29,7 @@ func (a *Authenticator) Revoke(user string) error {
 	return a.revoked.add(user, time.Now(), life, r.MaxRevocations)
 }
 
-// Revoked reports whether a user's tokens were revoked at that time or later. Who adds a session some time after Authenticate asks
-// this once more, so that no session slips in between.
+// Revoked reports whether a user's tokens were revoked at that time or later.
 func (a *Authenticator) Revoked(user string, since time.Time) bool {
 	at, is := a.revoked.time(user)
 	return is && !at.Before(since)

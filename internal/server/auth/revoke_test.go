@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/duplex-websocket/duplex/hub"
+	"github.com/duplex-websocket/duplex/session"
 )
 
 func revoke(t *testing.T, a *Authenticator, user string) {
@@ -55,6 +57,30 @@ func TestRevoke(t *testing.T) {
 			if err := a.Revoke(user); !errors.Is(err, &hub.Error{Code: hub.CodeBadRequest}) {
 				t.Errorf("%q: %v", user, err)
 			}
+		}
+	})
+}
+
+// TestGuard: who is revoked while a slow backend thinks about it does not come in.
+func TestGuard(t *testing.T) {
+	c := withSecret(t)
+	synctest.Test(t, func(t *testing.T) {
+		a := newAuth(t, c)
+		slow := a.Guard(func(ctx context.Context, at *session.Attempt) (hub.Identity, error) {
+			identity, err := a.Authenticate(ctx, at)
+			time.Sleep(3 * time.Second)
+			return identity, err
+		})
+		at := &session.Attempt{Token: hs256(t, nil)}
+		if i, err := slow(t.Context(), at); err != nil || i.User != "ann" {
+			t.Errorf("got %+v, %v", i, err)
+		}
+		time.AfterFunc(time.Second, func() { revoke(t, a, "ann") })
+		i, err := slow(t.Context(), &session.Attempt{Token: hs256(t, nil)})
+		refused(t, i, err, hub.CodeTokenRevoked, "revoked")
+		time.Sleep(time.Second)
+		if i, err := slow(t.Context(), &session.Attempt{Token: hs256(t, nil)}); err != nil || i.User != "ann" {
+			t.Errorf("later: %+v, %v", i, err)
 		}
 	})
 }
@@ -117,7 +143,7 @@ func TestSingleUse(t *testing.T) {
 		token := one("1")
 		accepts(t, a, token, "u1")
 		refuses(t, a, token, hub.CodeTokenInvalid, "has been used before, and is good for one use")
-		if _, err := a.Authenticate(t.Context(), &Attempt{Token: token, Refresh: true}); !errors.Is(err, &hub.Error{Code: hub.CodeTokenInvalid}) {
+		if _, err := a.Authenticate(t.Context(), &session.Attempt{Token: token, Refresh: true}); !errors.Is(err, &hub.Error{Code: hub.CodeTokenInvalid}) {
 			t.Errorf("the same as a refresh: %v", err)
 		}
 		refuses(t, a, hs256(t, nil), hub.CodeTokenInvalid, "jti")
