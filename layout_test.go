@@ -57,7 +57,9 @@ var table = map[string]row{
 	"hub/natsbroker":   {ours: []string{"hub"}, elsewhere: []string{"github.com/nats-io/nats.go"}},
 	// session serves its protocol on a websocket.Server, so that a program has its hub on a mux with one line.
 	"session": {ours: []string{"hub", "websocket"}},
-	"client":  {ours: []string{"websocket", "session"}},
+	// client knows the protocol, not its server; it reconnects by the rules of webapi.
+	"client":          {ours: []string{"websocket", "websocket/webapi"}},
+	"internal/faulty": {}, // a bad network, for tests
 	"socketio/engineio": {
 		ours: []string{"websocket"},
 	},
