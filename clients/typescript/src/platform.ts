@@ -1,5 +1,6 @@
 // What a client needs of the place it runs in.
 
+import { DuplexError } from './errors.js';
 import type { WebSocketConstructor } from './types.js';
 
 /** A connection as the client sees it. */
@@ -39,7 +40,9 @@ export interface Platform {
 /** Browsers, their workers, and Node. The constructor is looked up at each connection, so that tests and wrappers may replace it. */
 export const web = (constructor?: WebSocketConstructor): Platform => ({
   connect(url, protocol, events) {
-    const socket = new (constructor ?? (WebSocket as WebSocketConstructor))(url, [protocol]);
+    const WebSocket = constructor ?? globalThis.WebSocket as WebSocketConstructor | undefined;
+    if (!WebSocket) throw new DuplexError('offline', 'there is no WebSocket here: give one with the option WebSocket, such as that of "ws"');
+    const socket = new WebSocket(url, [protocol]);
     socket.binaryType = 'arraybuffer';
     socket.onopen = () => events.open();
     socket.onmessage = ({ data }) => events.message(data);
