@@ -87,7 +87,7 @@ var table = map[string]row{
 	},
 	"cmd/duplex": {
 		// connect shows control frames, which Options.OnControl names by protocol.Opcode, and reconnects by the rules of webapi.
-		ours: []string{"internal/server", "internal/server/auth", "internal/load", "hub/natsbroker", "websocket", "websocket/protocol", "websocket/webapi", "client", "conformance"},
+		ours: []string{"internal/server", "internal/server/config", "internal/server/auth", "internal/load", "hub/natsbroker", "websocket", "websocket/protocol", "websocket/webapi", "client", "conformance"},
 		elsewhere: []string{
 			"github.com/alecthomas/kong", "golang.org/x/term", "github.com/nats-io/nats-server",
 		},

@@ -15,13 +15,24 @@ import (
 
 // verbs is the command line: one verb for each file of this package.
 type verbs struct {
-	Serve   serveCmd   `cmd:"" help:"Serve the chat page, and an echo service at /echo."`
+	Serve   serveCmd   `cmd:"" help:"Serve topics at /ws, and the chat page."`
+	Config  configCmd  `cmd:"" help:"Check or print a server's configuration."`
+	Shed    shedCmd    `cmd:"" help:"Make a server send away a part of its clients, to come back to others."`
 	Echo    echoCmd    `cmd:"" help:"Run a test server that echoes or broadcasts, at any path and for any origin."`
 	Connect connectCmd `cmd:"" help:"Talk to a WebSocket server."`
 	Bench   benchCmd   `cmd:"" help:"Put load on a WebSocket server and measure it."`
 	Conform conformCmd `cmd:"" help:"Test servers or clients against RFC 6455 and RFC 7692."`
 	Token   tokenCmd   `cmd:"" help:"Make a token, or a key, for trying out."`
 	Version versionCmd `cmd:"" help:"Say which version this is."`
+}
+
+// newVerbs returns the command line with those flags that are made at run time.
+func newVerbs() *verbs {
+	v := &verbs{}
+	for _, flags := range []*settingFlags{&v.Serve.settingFlags, &v.Config.Check.settingFlags, &v.Config.Print.settingFlags} {
+		*flags = newSettingFlags()
+	}
+	return v
 }
 
 func main() {
@@ -31,7 +42,7 @@ func main() {
 // run is the whole program but for the process: it returns the exit code. Servers stop when ctx ends, or at a signal.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	exited := -1 // kong "exits" after --help and then goes on
-	parser, err := kong.New(&verbs{},
+	parser, err := kong.New(newVerbs(),
 		kong.Name("duplex"), kong.Description("WebSocket for Go: a server, a client and tests."),
 		kong.Writers(stdout, stderr), kong.Exit(func(code int) { exited = code }),
 		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(output{stdout, stderr}),

@@ -8,10 +8,13 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/duplex-websocket/duplex/internal/server/config"
 	"github.com/duplex-websocket/duplex/websocket"
 )
 
@@ -28,13 +31,40 @@ func start(t *testing.T, config Config) string {
 }
 
 // startStoppable also returns what stops the server and checks that it ended well.
-func startStoppable(t *testing.T, config Config) (address string, stop func()) {
+func startStoppable(t *testing.T, c Config) (address string, stop func()) {
 	t.Helper()
-	config.Listen, config.Logger = "127.0.0.1:0", quiet
+	if c.Settings == nil {
+		c.Settings = configured(t, "")
+	}
+	if c.Log == nil {
+		c.Log = io.Discard
+	}
 	return launch(t, func(ctx context.Context, ready func(string)) error {
-		config.Ready = ready
-		return Run(ctx, config)
+		c.Ready = ready
+		return Run(ctx, c)
 	})
+}
+
+// configured loads a configuration file of that content, and listens on a free port of 127.0.0.1 unless the file says otherwise.
+func configured(t *testing.T, content string) *config.Loaded {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "duplex.yaml")
+	if !strings.Contains("\n"+content, "\nlisten:") {
+		content = "listen: 127.0.0.1:0\n" + content
+	}
+	rewrite(t, file, content)
+	loaded, err := config.Load(config.Input{File: file})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return loaded
+}
+
+func rewrite(t *testing.T, file, content string) {
+	t.Helper()
+	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func startEcho(t *testing.T, config EchoConfig) string {

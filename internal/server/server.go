@@ -1,5 +1,6 @@
-// Package server is the application: the chat page with its service, the echo service, and how both are listened for and
-// stopped. The command and the tests start it through the same Run and RunEcho.
+// Package server is the application: the hub with its sessions at /ws, the chat page with its service, the echo service, what operators
+// need, and how all of it is listened for, configured anew and stopped. The command and the tests start it through the same
+// Run and RunEcho.
 package server
 
 import (
@@ -8,27 +9,45 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"sync"
 	"time"
 
-	"github.com/duplex-websocket/duplex/web"
-	"github.com/duplex-websocket/duplex/websocket"
+	"github.com/duplex-websocket/duplex/hub"
+	"github.com/duplex-websocket/duplex/internal/server/config"
 )
 
-// Config is what Run needs. The zero value listens on 127.0.0.1:8080 without TLS.
+// Config is what Run needs. The zero value listens on 127.0.0.1:8080 without TLS and lets anyone in.
 type Config struct {
-	Listen  string        // host:port; port 0 lets the system choose; default 127.0.0.1:8080
-	TLSCert string        // PEM file with the certificate chain; empty: no TLS
-	TLSKey  string        // PEM file with its private key
-	Chat    ChatConfig    // bounds of the chat
-	Drain   time.Duration // how long connections get to end when the context does; default 10 s
-	Logger  *slog.Logger  // default slog.Default()
+	Settings *config.Loaded // what users configure; default: nothing
+	Broker   hub.Broker     // default: the hub's own
+	Chat     ChatConfig     // bounds of the chat page
+	Log      io.Writer      // where the log goes; default os.Stderr
+	Version  string         // for the log and the metrics; default "unknown"
+
+	// Reload asks, with each value, to read the Settings again (SIGHUP). Nil: they stay.
+	Reload <-chan os.Signal
 
 	// Ready is called once the server accepts connections, with the address of its page. Nil is allowed.
 	Ready func(url string)
+}
+
+func (c Config) withDefaults() (Config, error) {
+	if c.Settings == nil {
+		var err error
+		if c.Settings, err = config.Load(config.Input{}); err != nil {
+			return c, err
+		}
+	}
+	if c.Log == nil {
+		c.Log = os.Stderr
+	}
+	c.Version = cmp.Or(c.Version, "unknown")
+	return c, nil
 }
 
 const (
@@ -36,77 +55,107 @@ const (
 	defaultDrain  = 10 * time.Second
 )
 
-// Run serves the chat page, its service and /echo until ctx ends; then it stops accepting, closes the WebSockets with 1012
-// (service restart) so that pages come back, and returns nil when all have ended or Config.Drain is over. An error before that
-// is a *SetupError if the configuration or the address is to blame.
-func Run(ctx context.Context, config Config) error {
-	logger := cmp.Or(config.Logger, slog.Default())
-	certificates, err := loadTLS(config.TLSCert, config.TLSKey)
+// Run serves until ctx ends; then it stops accepting, tells clients when to come back, and returns nil when all have gone or
+// the time for that is over. An error before that is a *SetupError or a *config.Error if the configuration or the address is to blame.
+func Run(ctx context.Context, c Config) error {
+	c, err := c.withDefaults()
 	if err != nil {
 		return err
 	}
-	routes, sockets, err := routes(config.Chat, logger)
+	n, err := newNode(c)
 	if err != nil {
 		return err
 	}
-	listener, err := listen(ctx, cmp.Or(config.Listen, defaultListen))
+	defer n.close()
+	if err := n.listen(ctx); err != nil {
+		return err
+	}
+	n.start()
+	if err := n.run(ctx); err != nil {
+		return err
+	}
+	return n.drain(context.WithoutCancel(ctx))
+}
+
+// run reloads when asked to, until ctx ends or a listener fails.
+func (n *node) run(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-n.failed:
+			return fmt.Errorf("the server stopped: %w", err)
+		case <-n.config.Reload:
+			n.reload()
+		}
+	}
+}
+
+// listen opens the ports.
+func (n *node) listen(ctx context.Context) error {
+	settings := n.current()
+	public, err := listen(ctx, settings.Listen)
 	if err != nil {
 		return err
 	}
-	server := &http.Server{
-		Handler: routes, TLSConfig: certificates,
-		ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
-		ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelDebug), // mostly peers that hang up during TLS
+	routes, err := n.publicRoutes()
+	if err != nil {
+		return errors.Join(err, public.Close())
 	}
-	scheme := "http"
-	serve := func() error { return server.Serve(listener) }
-	if certificates != nil {
-		scheme = "https"
-		serve = func() error { return server.ServeTLS(listener, "", "") }
+	n.public = newEndpoint(public, routes, n.certificates.config(), n.logger)
+	if settings.Admin.Listen == "" {
+		return nil
 	}
-	served := make(chan error, 1)
-	go func() { served <- serve() }()
-	if config.Ready != nil {
-		config.Ready(fmt.Sprintf("%s://%s/", scheme, reachable(listener.Addr())))
+	admin, err := listenFor(ctx, settings.Admin.Listen, "--admin-listen")
+	if err != nil {
+		return errors.Join(err, public.Close())
 	}
-	select {
-	case err := <-served:
-		return fmt.Errorf("the server stopped: %w", err)
-	case <-ctx.Done():
+	n.admin = newEndpoint(admin, n.adminRoutes(), nil, n.logger)
+	return nil
+}
+
+// start serves the ports and says so.
+func (n *node) start() {
+	n.failed = make(chan error, 2)
+	for _, e := range []*endpoint{n.public, n.admin} {
+		if e != nil {
+			go func() { n.failed <- e.serve() }()
+		}
 	}
-	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), cmp.Or(config.Drain, defaultDrain))
+	settings := n.current()
+	attributes := []any{"address", n.public.url(), "mode", mode(settings.Config), "version", n.config.Version}
+	if n.admin != nil {
+		attributes = append(attributes, "admin", n.admin.url())
+	}
+	n.logger.Info("listening", attributes...)
+	for _, warning := range settings.Warnings {
+		n.logger.Warn("the configuration is odd: " + warning)
+	}
+	if n.config.Ready != nil {
+		n.config.Ready(n.public.url())
+	}
+}
+
+// drain ends everything. Who is still there at the deadline is cut off, which is not an error of ours. Operators can see how it
+// goes until the end, if they have a listener of their own.
+func (n *node) drain(ctx context.Context) error {
+	n.health.draining.Store(true)
+	timeout := n.current().Drain.Timeout
+	began := time.Now()
+	n.logger.Info("draining", "connections", n.connections(), "timeout", timeout)
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	return shutdown(drain, server, sockets)
-}
-
-// routes lists everything that Run serves, and the WebSocket services among it.
-func routes(config ChatConfig, logger *slog.Logger) (http.Handler, []*websocket.Server, error) {
-	files, err := newPages(web.Files)
-	if err != nil {
-		return nil, nil, err
-	}
-	chat := newChat(config, logger)
-	echo := newEcho(EchoConfig{}, logger)
-	mux := http.NewServeMux()
-	mux.Handle("/", files)
-	mux.Handle("/chat", chat.socket)
-	mux.HandleFunc("GET /chat/check", chat.serveCheck)
-	mux.HandleFunc("GET /chat/rooms", chat.serveRooms)
-	mux.Handle("/echo", echo)
-	return mux, []*websocket.Server{chat.socket, echo}, nil
-}
-
-// shutdown ends ordinary requests and WebSockets at the same time. A connection that is still there at the end of ctx is cut,
-// which is not an error of ours.
-func shutdown(ctx context.Context, server *http.Server, sockets []*websocket.Server) error {
 	var wg sync.WaitGroup
-	errs := make([]error, len(sockets))
-	for i, s := range sockets {
+	errs := make([]error, len(n.sockets))
+	for i, s := range n.sockets {
 		wg.Go(func() { errs[i] = s.Shutdown(ctx) })
 	}
-	err := server.Shutdown(ctx)
+	err := n.public.stop(ctx)
 	wg.Wait()
-	_ = server.Close()
+	if n.admin != nil {
+		err = errors.Join(err, n.admin.stop(ctx))
+	}
+	n.logger.Info("stopped", "took", time.Since(began).Round(time.Millisecond))
 	return ignoreDeadline(errors.Join(append(errs, err)...))
 }
 
@@ -115,6 +164,44 @@ func ignoreDeadline(err error) error {
 		return nil
 	}
 	return err
+}
+
+// endpoint is one listener with its HTTP server.
+type endpoint struct {
+	listener net.Listener // immutable, as is all of it
+	server   *http.Server
+	tls      bool
+}
+
+// newEndpoint speaks TLS unless secure is nil.
+func newEndpoint(l net.Listener, routes http.Handler, secure *tls.Config, logger *slog.Logger) *endpoint {
+	return &endpoint{l, &http.Server{
+		Handler: routes, TLSConfig: secure,
+		ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
+		ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelDebug), // mostly peers that hang up during TLS
+	}, secure != nil}
+}
+
+func (e *endpoint) serve() error {
+	if e.tls {
+		return e.server.ServeTLS(e.listener, "", "")
+	}
+	return e.server.Serve(e.listener)
+}
+
+// stop waits for requests that are being answered.
+func (e *endpoint) stop(ctx context.Context) error {
+	err := e.server.Shutdown(ctx)
+	_ = e.server.Close()
+	return err
+}
+
+func (e *endpoint) url() string {
+	scheme := "http"
+	if e.tls {
+		scheme = "https"
+	}
+	return fmt.Sprintf("%s://%s/", scheme, reachable(e.listener.Addr()))
 }
 
 // reachable is the address to open: a server that listens everywhere is reached as localhost from the same machine.
@@ -127,16 +214,4 @@ func reachable(addr net.Addr) string {
 		host = "localhost"
 	}
 	return net.JoinHostPort(host, port)
-}
-
-// loadTLS returns nil without an error when no TLS is asked for.
-func loadTLS(certFile, keyFile string) (*tls.Config, error) {
-	if certFile == "" && keyFile == "" {
-		return nil, nil
-	}
-	certificate, err := loadCertificate(certFile, keyFile)
-	if err != nil {
-		return nil, err
-	}
-	return &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}, nil
 }

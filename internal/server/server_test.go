@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"io"
 	"io/fs"
 	"math/big"
 	"net"
@@ -94,7 +95,7 @@ func TestShutdownDrains(t *testing.T) {
 
 // TestShutdownDoesNotWaitForever has a client that never answers the close frame.
 func TestShutdownDoesNotWaitForever(t *testing.T) {
-	address, stop := startStoppable(t, Config{Drain: 100 * time.Millisecond})
+	address, stop := startStoppable(t, Config{Settings: configured(t, "drain: {timeout: 100ms}")})
 	conn := rawEcho(t, strings.TrimPrefix(address, "http://"), "/echo")
 	defer conn.Close()
 	begin := time.Now()
@@ -106,7 +107,7 @@ func TestShutdownDoesNotWaitForever(t *testing.T) {
 
 func TestTLS(t *testing.T) {
 	cert, key, pool := certificate(t)
-	address := start(t, Config{TLSCert: cert, TLSKey: key})
+	address := start(t, Config{Settings: configured(t, "tls: {cert: "+cert+", key: "+key+"}")})
 	if !strings.HasPrefix(address, "https://127.0.0.1:") {
 		t.Fatalf("address %q", address)
 	}
@@ -143,42 +144,46 @@ func TestSetupErrors(t *testing.T) {
 	if err := os.WriteFile(broken, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("nonsense")}), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range []struct {
-		name   string
-		config Config
-		says   []string
-	}{
-		{"port in use", Config{Listen: taken.Addr().String()}, []string{"in use by", "--listen"}},
-		{"no port", Config{Listen: "localhost"}, []string{"localhost", "host:port"}},
-		{"port is a word", Config{Listen: "127.0.0.1:web"}, []string{"web", "65535"}},
-		{"port too large", Config{Listen: "127.0.0.1:65536"}, []string{"65536", "65535"}},
-		{"foreign address", Config{Listen: "192.0.2.1:0"}, []string{"192.0.2.1", "not an address of this machine"}},
-		{"unknown host", Config{Listen: "no-such-host.invalid:0"}, []string{"no-such-host.invalid", "not an address of this machine"}},
-		{"only a certificate", Config{TLSCert: cert}, []string{"--tls-cert", "--tls-key"}},
-		{"only a key", Config{TLSKey: key}, []string{"--tls-cert", "--tls-key"}},
-		{"no such certificate", Config{TLSCert: missing, TLSKey: key}, []string{"no file", missing, "certificate"}},
-		{"no such key", Config{TLSCert: cert, TLSKey: missing}, []string{"no file", missing, "key"}},
-		{"a folder", Config{TLSCert: t.TempDir(), TLSKey: key}, []string{"cannot read", "certificate"}},
-		{"an empty file", Config{TLSCert: empty, TLSKey: key}, []string{empty, "no certificate", "BEGIN CERTIFICATE"}},
-		{"files swapped", Config{TLSCert: key, TLSKey: cert}, []string{key, "no certificate"}},
-		{"a broken certificate", Config{TLSCert: broken, TLSKey: key}, []string{broken, "cannot be understood"}},
-		{"another's key", Config{TLSCert: cert, TLSKey: otherKey}, []string{otherKey, "does not belong", cert}},
+	tls := func(cert, key string) string { return "tls: {cert: " + cert + ", key: " + key + "}" }
+	for _, c := range []struct{ name, file, says string }{
+		{"port in use", "listen: " + taken.Addr().String(), "in use by & --listen"},
+		{"port in use by operators", "admin: {listen: " + taken.Addr().String() + "}", "in use by & --admin-listen"},
+		{"foreign address", "listen: 192.0.2.1:0\ninsecure-anonymous: true", "192.0.2.1 & not an address of this machine"},
+		{"unknown host", "listen: no-such-host.invalid:0\ninsecure-anonymous: true", "no-such-host.invalid & not an address of this machine"},
+		{"no such certificate", tls(missing, key), "no file & " + missing + " & certificate"},
+		{"no such key", tls(cert, missing), "no file & " + missing + " & key"},
+		{"a folder", tls(t.TempDir(), key), "cannot read & certificate"},
+		{"an empty file", tls(empty, key), empty + " & no certificate & BEGIN CERTIFICATE"},
+		{"files swapped", tls(key, cert), key + " & no certificate"},
+		{"a broken certificate", tls(broken, key), broken + " & cannot be understood"},
+		{"another's key", tls(cert, otherKey), otherKey + " & does not belong & " + cert},
+		{"no keys, every address", "listen: :0", "without keys for tokens, whoever can reach :0 & tokens & 127.0.0.1 & --insecure-anonymous"},
+		{"no keys, one address", "listen: 192.0.2.1:0", "whoever can reach 192.0.2.1:0"},
+		{"no keys, IPv6", "listen: '[::]:0'", "--insecure-anonymous"},
+		{"no such token key", "tokens: {keys: [{file: " + missing + ", algorithm: ES256}]}", "tokens & keys[0].file & " + missing},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			c.config.Logger = quiet
-			if c.config.Listen == "" {
-				c.config.Listen = "127.0.0.1:0"
-			}
-			err := Run(t.Context(), c.config)
+			err := Run(t.Context(), Config{Settings: configured(t, c.file), Log: io.Discard})
 			if _, ok := errors.AsType[*SetupError](err); !ok {
 				t.Fatalf("%v is not a *SetupError", err)
 			}
-			for _, part := range c.says {
+			for part := range strings.SplitSeq(c.says, " & ") {
 				if !strings.Contains(err.Error(), part) {
 					t.Errorf("%q does not say %q", err, part)
 				}
 			}
 		})
+	}
+}
+
+// TestInsecureAnonymous listens everywhere because it was told to.
+func TestInsecureAnonymous(t *testing.T) {
+	address := start(t, Config{Settings: configured(t, "listen: :0\ninsecure-anonymous: true")})
+	if response, body := get(t, address+"healthz", nil); response.StatusCode != 200 || body != "ok\n" {
+		t.Errorf("%d %q", response.StatusCode, body)
+	}
+	if response, _ := get(t, address+"metrics", nil); response.StatusCode != 403 {
+		t.Errorf("metrics: %d", response.StatusCode)
 	}
 }
 

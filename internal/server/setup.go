@@ -6,6 +6,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"os"
@@ -13,6 +14,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"github.com/duplex-websocket/duplex/internal/server/config"
 )
 
 // SetupError is something that whoever starts the server can put right.
@@ -22,13 +25,39 @@ type SetupError struct {
 	Err     error  // what the system said, or nil
 }
 
-func (e *SetupError) Error() string { return e.Problem + "; " + e.Advice }
+func (e *SetupError) Error() string {
+	if e.Advice == "" {
+		return e.Problem
+	}
+	return e.Problem + "; " + e.Advice
+}
 
 // Unwrap returns Err.
 func (e *SetupError) Unwrap() error { return e.Err }
 
-// listen opens a TCP port and explains why if it cannot.
+// Check finds what is wrong with a valid configuration outside of it: files that it names, and addresses that it must not
+// have. It opens no port. The error is a *SetupError.
+func Check(c *config.Config) error {
+	n, err := newNode(Config{Settings: &config.Loaded{Config: c}, Log: io.Discard})
+	if err != nil {
+		return err
+	}
+	n.close()
+	return nil
+}
+
+// setupError says in which part of the configuration something is wrong.
+func setupError(part string, err error) error {
+	return &SetupError{Problem: part + ": " + err.Error(), Err: err}
+}
+
+// listen opens the TCP port of --listen and explains why if it cannot.
 func listen(ctx context.Context, address string) (net.Listener, error) {
+	return listenFor(ctx, address, "--listen")
+}
+
+// listenFor does so for an address that another flag gives.
+func listenFor(ctx context.Context, address, flag string) (net.Listener, error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return nil, &SetupError{fmt.Sprintf("%q is not an address to listen on", address),
@@ -52,10 +81,10 @@ func listen(ctx context.Context, address string) (net.Listener, error) {
 			holder = found
 		}
 		return nil, &SetupError{fmt.Sprintf("port %s is in use by %s", port, holder),
-			"stop it, or choose another port with --listen " + net.JoinHostPort(host, "0") + " (0: any free one)", err}
+			"stop it, or choose another port with " + flag + " " + net.JoinHostPort(host, "0") + " (0: any free one)", err}
 	case errors.Is(err, syscall.EACCES):
 		return nil, &SetupError{"this user may not listen on port " + port,
-			"choose a port from 1024 upwards with --listen, or give the program the capability net_bind_service", err}
+			"choose a port from 1024 upwards with " + flag + ", or give the program the capability net_bind_service", err}
 	case errors.Is(err, syscall.EADDRNOTAVAIL), errors.As(err, &unknown):
 		return nil, &SetupError{fmt.Sprintf("%q is not an address of this machine", host),
 			"use 127.0.0.1 for this machine only, or leave the host out for every interface", err}

@@ -142,13 +142,42 @@ type Setting struct {
 	Switch  bool // true or false
 	List    bool // any number of values
 	Secret  bool // not to be given as a flag
+
+	kind string
 }
 
 // Flag is the setting's name on the command line, without dashes in front.
 func (s *Setting) Flag() string { return flagOf(s.Path) }
 
+// Placeholder says what the flag is to be given.
+func (s *Setting) Placeholder() string {
+	if len(s.Enum) > 0 {
+		return strings.Join(s.Enum, "|")
+	}
+	return s.kind
+}
+
 // Env is the setting's name in the environment.
 func (s *Setting) Env() string { return envOf(s.Path) }
+
+// kind is a word in capitals for what a value is.
+func (f *field) kind() string {
+	switch {
+	case f.size:
+		return "SIZE"
+	case f.typ == reflect.TypeFor[time.Duration]():
+		return "DURATION"
+	case f.name == "cert" || f.name == "key" || strings.HasSuffix(f.name, "-file"):
+		return "FILE"
+	case f.name == "url":
+		return "URL"
+	case f.name == "listen":
+		return "HOST:PORT"
+	case f.typ.Kind() == reflect.String, f.isList():
+		return "TEXT"
+	}
+	return "N"
+}
 
 func flagOf(path string) string { return strings.ReplaceAll(path, ".", "-") }
 func envOf(path string) string {
@@ -161,7 +190,7 @@ func Settings() []Setting {
 	schema.each(func(f *field) {
 		all = append(all, Setting{
 			Path: f.path, Help: f.help, Default: f.initial, Enum: f.enum, Secret: f.secret,
-			Switch: f.typ.Kind() == reflect.Bool, List: f.isList(),
+			Switch: f.typ.Kind() == reflect.Bool, List: f.isList(), kind: f.kind(),
 		})
 	})
 	return all

@@ -1,0 +1,154 @@
+package server
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+
+	"github.com/duplex-websocket/duplex/hub"
+	"github.com/duplex-websocket/duplex/internal/server/auth"
+	"github.com/duplex-websocket/duplex/internal/server/config"
+	"github.com/duplex-websocket/duplex/session"
+	"github.com/duplex-websocket/duplex/websocket"
+)
+
+// node is everything that one process serves.
+type node struct {
+	config Config                        // immutable
+	booted *config.Config                // immutable: the settings at the start, which hold where a reload changes nothing
+	loaded atomic.Pointer[config.Loaded] // the settings that hold now
+
+	logger       *slog.Logger   // immutable, as is what follows
+	level        *slog.LevelVar // has its own lock
+	certificates *certificates  // has its own lock
+	gate         *gate          // has its own lock
+	auth         *auth.Authenticator
+	limit        *websocket.ConnLimit
+	hub          *hub.Hub
+	sessions     *session.Server
+	health       *health
+	metrics      *metrics // nil: none
+	parts        []part   // what a reload changes, in this order
+
+	// Set by listen and start, before anything is served.
+	sockets []socket
+	public  *endpoint
+	admin   *endpoint // nil: none
+	failed  chan error
+}
+
+// current returns the settings that hold now.
+func (n *node) current() *config.Loaded { return n.loaded.Load() }
+
+// newNode makes everything but the listeners.
+func newNode(c Config) (*node, error) {
+	settings := c.Settings.Config
+	n := &node{config: c, booted: settings, certificates: &certificates{}, gate: &gate{}}
+	n.loaded.Store(c.Settings)
+	n.logger, n.level = newLogger(c.Log, settings.Log)
+	if err := checkSafety(settings); err != nil {
+		return nil, err
+	}
+	if err := n.certificates.load(settings); err != nil {
+		return nil, err
+	}
+	n.gate.set(settings)
+	var err error
+	if n.auth, err = auth.New(settings.Tokens, auth.Options{Logger: n.logger}); err != nil {
+		return nil, setupError("tokens", err)
+	}
+	if settings.Metrics {
+		n.metrics = newMetrics(c.Version)
+	}
+	if n.hub, err = hub.New(n.hubOptions(settings)); err != nil {
+		return nil, setupError("topics", err)
+	}
+	n.limit = &websocket.ConnLimit{Total: settings.Limits.Connections, PerAddress: settings.Limits.ConnectionsPerAddress}
+	n.sessions = session.New(n.hub, n.sessionOptions(settings))
+	n.health = newHealth(c.Broker)
+	if n.metrics != nil {
+		n.metrics.watch(n.hub, n.connections)
+	}
+	n.parts = n.reloadable()
+	return n, nil
+}
+
+func (n *node) close() { n.hub.Close() }
+
+func (n *node) hubOptions(c *config.Config) hub.Options {
+	o := hub.Options{
+		Topics: c.Rules(), Broker: n.config.Broker, Logger: n.logger,
+		MaxSubscriptions: c.Limits.Subscriptions, MaxRequests: c.Limits.Requests,
+	}
+	if n.metrics != nil {
+		o.Meter = n.metrics.meter()
+	}
+	return o
+}
+
+func (n *node) sessionOptions(c *config.Config) session.Options {
+	return session.Options{
+		Authenticate: n.authenticate, Logger: n.logger, Accept: n.acceptOptions(c),
+		MaxFrame: int(c.Limits.Frame), ConnectTimeout: c.Limits.ConnectTimeout,
+		CommandRate: c.Limits.CommandsRate, CommandBurst: c.Limits.CommandsBurst,
+		DrainRate: c.Drain.Rate, DrainRetry: c.Drain.Retry, DrainSpread: c.Drain.Spread,
+	}
+}
+
+// acceptOptions are the rules of handshakes. Origins are the gate's business, as they may change.
+func (n *node) acceptOptions(c *config.Config) websocket.AcceptOptions {
+	return websocket.AcceptOptions{
+		Options:                 websocket.Options{Compression: websocket.Compression{Mode: compressionModes[c.Compression]}, Logger: n.logger},
+		InsecureSkipOriginCheck: true, Limit: n.limit,
+	}
+}
+
+// isOpen reports whether the server is one to try things out with: without keys, and only for its own machine.
+func (n *node) isOpen() bool { return n.current().Tokens.Open() && isLoopback(n.booted.Listen) }
+
+var compressionModes = map[string]websocket.CompressionMode{
+	"off": websocket.CompressionOff, "no-takeover": websocket.CompressionNoTakeover, "takeover": websocket.CompressionTakeover,
+}
+
+// authenticate decides who a client is.
+func (n *node) authenticate(ctx context.Context, a *session.Attempt) (hub.Identity, error) {
+	at := auth.Attempt(*a)
+	return n.auth.Authenticate(ctx, &at)
+}
+
+// mode says in a word who is let in.
+func mode(c *config.Config) string {
+	switch {
+	case !c.Tokens.Open() && c.Tokens.AllowAnonymous:
+		return "tokens or anonymous"
+	case !c.Tokens.Open():
+		return "tokens"
+	case c.InsecureAnonymous:
+		return "insecure-anonymous"
+	}
+	return "open on loopback"
+}
+
+// checkSafety refuses to let anyone in from anywhere unless that is what was asked for.
+func checkSafety(c *config.Config) error {
+	if !c.Tokens.Open() || c.InsecureAnonymous || isLoopback(c.Listen) {
+		return nil
+	}
+	return &SetupError{
+		Problem: "without keys for tokens, whoever can reach " + c.Listen + " would be let in under any name",
+		Advice:  "configure tokens (docs/configuration.md), listen on 127.0.0.1 only, or say --insecure-anonymous if that is what you want",
+	}
+}
+
+// isLoopback reports whether only this machine can reach an address to listen on.
+func isLoopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return true // it cannot be listened on, which is said elsewhere
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.Unmap().IsLoopback() || strings.EqualFold(host, "localhost")
+}

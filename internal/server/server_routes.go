@@ -1,0 +1,96 @@
+package server
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/duplex-websocket/duplex/internal/server/config"
+	"github.com/duplex-websocket/duplex/web"
+	"github.com/duplex-websocket/duplex/websocket"
+)
+
+// publicRoutes lists what clients reach. What is for operators is there too, unless it has a listener of its own.
+func (n *node) publicRoutes() (http.Handler, error) {
+	settings := n.current().Config
+	mux := http.NewServeMux()
+	n.serveSocket(mux, "/ws", n.sessions)
+	n.serveHealth(mux)
+	if settings.Admin.Listen == "" && n.metrics != nil {
+		mux.Handle("GET /metrics", n.forOperators(n.metrics.handler()))
+	}
+	if hasDemo(settings) {
+		if err := n.serveDemo(mux); err != nil {
+			return nil, err
+		}
+	}
+	return n.gate.clients(mux), nil
+}
+
+// adminRoutes lists what operators reach on their own listener.
+func (n *node) adminRoutes() http.Handler {
+	mux := http.NewServeMux()
+	n.serveHealth(mux)
+	if n.metrics != nil {
+		mux.Handle("GET /metrics", n.metrics.handler())
+	}
+	return mux
+}
+
+func (n *node) serveHealth(mux *http.ServeMux) {
+	mux.HandleFunc("GET /healthz", n.health.serveLive)
+	mux.HandleFunc("GET /readyz", n.health.serveReady)
+}
+
+// hasDemo reports whether the chat page is served.
+func hasDemo(c *config.Config) bool { return c.Demo == "on" || c.Demo == "auto" && c.Tokens.Open() }
+
+// serveDemo adds the chat page with its service, and the echo service.
+func (n *node) serveDemo(mux *http.ServeMux) error {
+	files, err := newPages(web.Files)
+	if err != nil {
+		return err
+	}
+	chat, echo := newChat(n.config.Chat, n.logger), newEcho(EchoConfig{}, n.logger)
+	for _, s := range []*websocket.Server{chat.socket, echo} {
+		s.Accept.InsecureSkipOriginCheck = true // the gate has the check
+	}
+	echo.Accept.Limit = n.limit
+	mux.Handle("/", files)
+	n.serveSocket(mux, "/chat", chat.socket)
+	mux.HandleFunc("GET /chat/check", chat.serveCheck)
+	mux.HandleFunc("GET /chat/rooms", chat.serveRooms)
+	n.serveSocket(mux, "/echo", echo)
+	return nil
+}
+
+// socket is a WebSocket service. net/http's server does not see its connections.
+type socket interface {
+	http.Handler
+	Shutdown(ctx context.Context) error
+	Len() int
+}
+
+func (n *node) serveSocket(mux *http.ServeMux, path string, s socket) {
+	n.sockets = append(n.sockets, s)
+	mux.Handle(path, n.gate.socket(s))
+}
+
+// connections counts those of all services.
+func (n *node) connections() int {
+	total := 0
+	for _, s := range n.sockets {
+		total += s.Len()
+	}
+	return total
+}
+
+// forOperators keeps clients away from what is not for them.
+func (n *node) forOperators(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !nearby(r) || !n.isOpen() {
+			answer(w, http.StatusForbidden, "this is for operators: ask with an API key, on the address of admin.listen, or, while the server has no keys, from the same machine")
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
