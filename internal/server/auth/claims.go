@@ -105,7 +105,7 @@ func parseInfo(raw json.RawMessage) ([]byte, error) {
 		return nil, errors.New("an object is needed")
 	}
 	var compact bytes.Buffer
-	if err := json.Compact(&compact, raw); err != nil {
+	if err := json.Compact(&compact, raw); err != nil || !utf8.Valid(raw) {
 		return nil, errors.New("it is not JSON")
 	}
 	if compact.Len() > MaxInfo {
