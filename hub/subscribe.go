@@ -216,8 +216,12 @@ func catchUp(o *SubscribeOptions, log *Log, mayRead bool) (base Position, gap *G
 	case since == nil:
 		return top, nil, nil
 	case since.Epoch != top.Epoch && mayRead:
-		base = Position{top.Epoch, log.Lost.Offset}
-		return base, &Gap{Reason: GapEpoch, Since: *since, Until: base}, log.Messages
+		until := Position{top.Epoch, log.Lost.Offset}
+		base = until
+		if len(log.Messages) > 0 { // of a pattern, one topic may keep what is older than what another has lost
+			base.Offset = min(base.Offset, log.Messages[0].Offset-1)
+		}
+		return base, &Gap{Reason: GapEpoch, Since: *since, Until: until}, log.Messages
 	case since.Epoch != top.Epoch:
 		return top, &Gap{Reason: GapEpoch, Since: *since, Until: top}, nil
 	case !mayRead && (!log.Lost.IsZero() || len(log.Messages) > 0):
