@@ -90,8 +90,9 @@ class Tab implements Socket {
     const { signal } = this._left;
     navigator.locks.request(lock, { signal }, () => {
       if (this._closed) return undefined;
+      const left = new Promise((resolve) => { signal.addEventListener('abort', resolve); });
       held();
-      return new Promise<void>((resolve) => { signal.addEventListener('abort', () => resolve()); });
+      return left;
     }).catch(() => {}); // it has left
   }
 

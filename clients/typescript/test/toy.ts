@@ -10,6 +10,7 @@ export class Toy {
   connections = 0; // ever
   private readonly _server: WebSocketServer;
   private readonly _log: Frame[] = []; // every message
+  private readonly _known = new Map<string, number>(); // the offset of each messageId
   private readonly _topics = new Map<WebSocket, Set<string>>();
 
   private constructor(server: WebSocketServer) {
@@ -59,8 +60,10 @@ export class Toy {
         reply({ topic, epoch: 'e', offset, ...(since && { recovered: true }) });
         for (const message of this._log) if (message.topic === topic && message.offset! > offset) socket.send(encode(message));
       } else if (type === 'publish') {
-        this.publish(topic!, body);
-        reply({ epoch: 'e', offset: this._log.length });
+        const known = this._known.get(frame.messageId!);
+        if (!known) this.publish(topic!, body);
+        this._known.set(frame.messageId!, known ?? this._log.length);
+        reply({ epoch: 'e', offset: known ?? this._log.length, ...(known && { duplicate: true }) });
       } else if (type === 'request') {
         reply({ data: body });
       } else {
