@@ -59,6 +59,8 @@ func New(o Options) (*Hub, error) {
 	if h.detach, err = h.broker.Attach(h); err != nil {
 		return nil, err
 	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	h.lease = time.AfterFunc(LeaseTime/3, h.renew)
 	return h, nil
 }

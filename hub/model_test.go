@@ -46,6 +46,7 @@ type world struct {
 	random  *rand.Rand
 	hub     *Hub
 	log     []published
+	epochs  []string // in their order
 	people  []*person
 	retries map[string]Receipt // by user, topic and id, within the window
 }
@@ -57,7 +58,6 @@ type person struct {
 	subscriber *Subscriber
 	streams    map[string]*stream // by topic or pattern; those of a connection that crashed are kept
 	room       int
-	end        *End
 }
 
 // stream is what a person saw of a topic or pattern.
@@ -126,6 +126,7 @@ func (w *world) restart() {
 		w.t.Fatal(err)
 	}
 	w.hub, w.retries = h, make(map[string]Receipt)
+	w.epochs = append(w.epochs, w.epoch())
 }
 
 func (w *world) step() {
@@ -148,9 +149,8 @@ func (w *world) step() {
 	case n < 999:
 		w.restart()
 	}
-	synctest.Wait()
 	for _, p := range w.people {
-		if p.end != nil {
+		if p.cutOff() {
 			p.leave()
 		}
 	}
@@ -165,7 +165,7 @@ func (p *person) come() *Subscriber {
 		if err != nil {
 			p.world.t.Fatal(err)
 		}
-		p.subscriber, p.end = s, nil
+		p.subscriber = s
 	}
 	return p.subscriber
 }
@@ -174,7 +174,7 @@ func (p *person) come() *Subscriber {
 func (p *person) leave() {
 	if p.subscriber != nil {
 		p.subscriber.Close()
-		p.subscriber, p.end = nil, nil
+		p.subscriber = nil
 	}
 	for _, s := range p.streams {
 		s.live = false
@@ -226,7 +226,7 @@ func (p *person) subscribe(pattern string) {
 	kept := p.world.allKept(pattern, before)
 	got, err := p.come().Subscribe(context.Background(), pattern, o)
 	if err != nil {
-		if p.end == nil {
+		if !p.cutOff() {
 			p.world.t.Errorf("subscribe to %s: %v", pattern, err)
 		}
 		return
@@ -236,7 +236,11 @@ func (p *person) subscribe(pattern string) {
 		s.from = len(p.world.log)
 	case got.Recovered != kept:
 		p.world.t.Errorf("%s resumed at %v: recovered is %v, but that everything is kept is %v", pattern, before, got.Recovered, kept)
-	case !got.Recovered && before.Epoch != got.Position.Epoch: // which tells of all up to the new position, should the gap that follows not arrive
+	case got.Recovered: // which may promise more than Last did
+		for s.from > 0 && p.world.log[s.from-1].Epoch == before.Epoch && p.world.log[s.from-1].Offset > before.Offset {
+			s.from--
+		}
+	case before.Epoch != got.Position.Epoch: // which tells of all up to the new position, should the gap that follows not arrive
 		s.gaps = append(s.gaps, &Gap{Reason: GapEpoch, Since: before, Until: got.Position})
 	}
 	s.at, s.live, s.counted, s.resumed = got.Position, true, 0, got.Position
@@ -293,11 +297,26 @@ func (p *person) Deliver(m *Message) bool {
 	return true
 }
 
-// End implements Sink.
-func (p *person) End(why End) { p.end = &why }
+// End implements Sink. The model looks by itself, rather than wait for the goroutine that calls this.
+func (p *person) End(End) {}
+
+func (p *person) cutOff() bool {
+	if p.subscriber == nil {
+		return false
+	}
+	p.world.hub.mu.Lock()
+	defer p.world.hub.mu.Unlock()
+	return p.subscriber.ended
+}
 
 // allKept reports whether the topics of a pattern still keep everything behind a position.
 func (w *world) allKept(pattern string, at Position) bool {
+	_, lost := w.kept(pattern)
+	return at.Epoch == w.epoch() && lost <= at.Offset
+}
+
+// kept returns how many messages the topics of a pattern keep, and up to where they have forgotten any.
+func (w *world) kept(pattern string) (n int, lost uint64) {
 	rules := *w.hub.rules.Load()
 	newer := make(map[string]int)
 	for _, m := range slices.Backward(w.log) {
@@ -308,13 +327,13 @@ func (w *world) allKept(pattern string, at Position) bool {
 			continue
 		}
 		r := rules.of(m.topic)
-		newer[m.topic]++
-		forgotten := newer[m.topic] > r.HistoryMessages || time.Since(m.time) >= r.HistoryAge
-		if forgotten && m.Offset > at.Offset {
-			return false
+		if newer[m.topic]++; newer[m.topic] > r.HistoryMessages || time.Since(m.time) >= r.HistoryAge {
+			lost = max(lost, m.Offset)
+		} else {
+			n++
 		}
 	}
-	return at.Epoch == w.epoch()
+	return n, lost
 }
 
 func (w *world) epoch() string { return w.hub.broker.(*MemoryBroker).epoch }
@@ -330,17 +349,8 @@ func (p *person) checkHistory(topic string) {
 			w.t.Errorf("history of %s is not in order", topic)
 		}
 	}
-	if len(page.Messages) > 0 && !w.allKept(topic, Position{w.epoch(), page.Messages[0].Offset - 1}) {
-		w.t.Errorf("history of %s has what should be forgotten", topic)
-	}
-	var last uint64
-	for _, m := range w.log {
-		if m.topic == topic && m.Epoch == w.epoch() && w.allKept(topic, Position{m.Epoch, m.Offset - 1}) {
-			last++
-		}
-	}
-	if int(last) != len(page.Messages) {
-		w.t.Errorf("history of %s has %d messages, not %d", topic, len(page.Messages), last)
+	if n, _ := w.kept(topic); n != len(page.Messages) {
+		w.t.Errorf("history of %s has %d messages, not %d", topic, len(page.Messages), n)
 	}
 }
 
@@ -390,27 +400,17 @@ func (s *stream) check(p *person) {
 	}
 }
 
-// before reports whether the log has a before b.
+// before reports whether a is not later than b.
 func (w *world) before(a, b Position) bool {
 	if a.Epoch == b.Epoch {
 		return a.Offset <= b.Offset
 	}
-	for _, m := range w.log {
-		switch m.Epoch {
-		case a.Epoch:
-			return true
-		case b.Epoch:
-			return false
-		}
-	}
-	return false
+	return slices.Index(w.epochs, a.Epoch) < slices.Index(w.epochs, b.Epoch)
 }
 
 func (w *world) inGap(at Position, gaps []*Gap) bool {
 	for _, g := range gaps {
-		after := g.Since.Epoch == at.Epoch && at.Offset > g.Since.Offset || g.Since.Epoch != at.Epoch && w.before(g.Since, at)
-		upTo := g.Until.Epoch == at.Epoch && at.Offset <= g.Until.Offset || g.Until.Epoch != at.Epoch && w.before(at, g.Until)
-		if after && upTo {
+		if !w.before(at, g.Since) && w.before(at, g.Until) {
 			return true
 		}
 	}
