@@ -15,15 +15,19 @@ import (
 
 // verbs is the command line: one verb for each file of this package.
 type verbs struct {
-	Serve   serveCmd   `cmd:"" help:"Serve topics at /ws, and the chat page."`
-	Config  configCmd  `cmd:"" help:"Check or print a server's configuration."`
-	Shed    shedCmd    `cmd:"" help:"Make a server send away a part of its clients, to come back to others."`
-	Echo    echoCmd    `cmd:"" help:"Run a test server that echoes or broadcasts, at any path and for any origin."`
-	Connect connectCmd `cmd:"" help:"Talk to a WebSocket server."`
-	Bench   benchCmd   `cmd:"" help:"Put load on a WebSocket server and measure it."`
-	Conform conformCmd `cmd:"" help:"Test servers or clients against RFC 6455 and RFC 7692."`
-	Token   tokenCmd   `cmd:"" help:"Make a token, or a key, for trying out."`
-	Version versionCmd `cmd:"" help:"Say which version this is."`
+	Serve    serveCmd    `cmd:"" help:"Serve topics at /ws, and the chat page."`
+	Config   configCmd   `cmd:"" help:"Check or print a server's configuration."`
+	Shed     shedCmd     `cmd:"" help:"Make a server send away a part of its clients, to come back to others."`
+	Pub      pubCmd      `cmd:"" help:"Publish to a topic."`
+	Sub      subCmd      `cmd:"" help:"Subscribe to topics and print what comes."`
+	History  historyCmd  `cmd:"" help:"Print messages that a topic keeps."`
+	Presence presenceCmd `cmd:"" help:"Print who is in a topic."`
+	Echo     echoCmd     `cmd:"" help:"Run a test server that echoes or broadcasts, at any path and for any origin."`
+	Connect  connectCmd  `cmd:"" help:"Talk to a WebSocket server."`
+	Bench    benchCmd    `cmd:"" help:"Put load on a WebSocket server and measure it."`
+	Conform  conformCmd  `cmd:"" help:"Test servers or clients against RFC 6455 and RFC 7692."`
+	Token    tokenCmd    `cmd:"" help:"Make a token, or a key, for trying out."`
+	Version  versionCmd  `cmd:"" help:"Say which version this is."`
 }
 
 // newVerbs returns the command line with those flags that are made at run time.

@@ -263,4 +263,3 @@ func lineOf(m *client.Message) messageLine {
 	}
 	return l
 }
-

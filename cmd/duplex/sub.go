@@ -154,7 +154,7 @@ func (p *eventPrinter) event(e client.Event) {
 			Type: "gap", Topic: e.Topic, Sub: e.Pattern, Reason: string(e.Reason), Since: &e.Since, Until: &e.Until, Count: e.Count, Presence: e.Presence,
 		}, false)
 	case *client.Resubscribed:
-		p.line(eventLine{Type: "resubscribed", Topic: e.Topic, Recovered: &e.Recovered, Since: &e.Position}, false)
+		p.line(eventLine{Type: "resubscribed", Topic: e.Topic, Recovered: &e.Recovered, Position: &e.Position}, false)
 	}
 }
 
@@ -186,6 +186,7 @@ type eventLine struct {
 	Info      json.RawMessage  `json:"info,omitempty"`
 	Reason    string           `json:"reason,omitempty"`
 	Recovered *bool            `json:"recovered,omitempty"`
+	Position  *client.Position `json:"position,omitempty"`
 	Since     *client.Position `json:"since,omitempty"`
 	Until     *client.Position `json:"until,omitempty"`
 	Count     uint64           `json:"count,omitempty"`
