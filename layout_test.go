@@ -79,7 +79,7 @@ var table = map[string]row{
 		elsewhere: []string{"go.yaml.in/yaml"},
 	},
 	"internal/server/auth":    {ours: []string{"hub", "session"}, elsewhere: []string{"github.com/golang-jwt/jwt"}},
-	"internal/server/webhook": {ours: []string{"hub", "session"}},
+	"internal/server/webhook": {ours: []string{"hub", "session", "internal/server/auth"}},
 	"internal/server/api":     {ours: []string{"hub"}},
 	"internal/load": {
 		ours:      []string{"websocket", "websocket/protocol", "websocket/deflate", "internal/loop"},

@@ -350,7 +350,7 @@ func FuzzToken(f *testing.F) {
 			t.Fatal(err)
 		}
 		i, err := a.Authenticate(t.Context(), &session.Attempt{Token: signed + "." + base64.RawURLEncoding.EncodeToString(signature), Anonymous: "~1"})
-		if err == nil && (checkUser(i.User) != nil || i.Anonymous || len(i.Info) > MaxInfo || len(i.Grants) > MaxGrants || i.Expires.Before(time.Now())) {
+		if err == nil && (CheckUser(i.User) != nil || i.Anonymous || len(i.Info) > MaxInfo || len(i.Grants) > MaxGrants || i.Expires.Before(time.Now())) {
 			t.Errorf("%q made %+v", said, i)
 		}
 	})

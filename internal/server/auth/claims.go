@@ -32,10 +32,10 @@ type claims struct {
 // identity is who the claims, which are in force, are about.
 func (c *claims) identity(r *rules, prefix string, now time.Time) (hub.Identity, error) {
 	user := prefix + c.Subject
-	if err := errors.Join(checkSubject(c.Subject), checkUser(user)); err != nil {
+	if err := errors.Join(checkSubject(c.Subject), CheckUser(user)); err != nil {
 		return hub.Identity{}, invalid("sub", err)
 	}
-	info, err := parseInfo(c.Info)
+	info, err := ParseInfo(c.Info)
 	if err != nil {
 		return hub.Identity{}, invalid("info", err)
 	}
@@ -83,8 +83,8 @@ func checkSubject(sub string) error {
 	return nil
 }
 
-// checkUser holds a user to the rules of the hub, and to that of the protocol that "~" begins the names of anonymous ones.
-func checkUser(user string) error {
+// CheckUser holds a user to the rules of the hub, and to that of the protocol that "~" begins the names of anonymous ones.
+func CheckUser(user string) error {
 	switch {
 	case user == "" || len(user) > hub.MaxName:
 		return fmt.Errorf("a user has 1 to %d bytes, not %d", hub.MaxName, len(user))
@@ -96,8 +96,8 @@ func checkUser(user string) error {
 	return nil
 }
 
-// parseInfo accepts a JSON object and takes white space out of it.
-func parseInfo(raw json.RawMessage) ([]byte, error) {
+// ParseInfo reads what others may see of a user, a JSON object, and takes white space out of it. Nothing, or null, is nil.
+func ParseInfo(raw json.RawMessage) ([]byte, error) {
 	if len(raw) == 0 || string(raw) == "null" {
 		return nil, nil
 	}

@@ -224,5 +224,5 @@ func checkPrefix(prefix string) error {
 	if len(prefix) > maxPrefix {
 		return fmt.Errorf("at most %d bytes, not %d", maxPrefix, len(prefix))
 	}
-	return checkUser(prefix)
+	return CheckUser(prefix)
 }

@@ -18,7 +18,7 @@ import (
 // A revocation is remembered, in memory, until no token can have lived for so long (Config.MaxLife). When Config.MaxRevocations are
 // remembered, the error is an *hub.Error with unavailable; older ones are not forgotten for it.
 func (a *Authenticator) Revoke(user string) error {
-	if err := checkUser(user); err != nil {
+	if err := CheckUser(user); err != nil {
 		return hub.Errorf(hub.CodeBadRequest, "%v", err)
 	}
 	r := a.rules.Load()

@@ -41,10 +41,10 @@ func Sign(keyFile []byte, algorithm, id string, s Said) (string, error) {
 	if algorithm != "" && algorithm != method.Alg() {
 		return "", fmt.Errorf("the key is one for %s, not for %s", method.Alg(), algorithm)
 	}
-	if err := checkUser(s.User); err != nil {
+	if err := CheckUser(s.User); err != nil {
 		return "", err
 	}
-	info, err := parseInfo(s.Info)
+	info, err := ParseInfo(s.Info)
 	if err != nil {
 		return "", fmt.Errorf("info: %w", err)
 	}
