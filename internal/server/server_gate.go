@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"strings"
 	"sync/atomic"
 
@@ -123,31 +122,4 @@ func addressOf(text string) netip.Addr {
 	}
 	a, _ := netip.ParseAddr(strings.Trim(text, "[]"))
 	return a.Unmap().WithZone("")
-}
-
-// nearby reports whether a request comes from a program on this machine: from a loopback address, to a name of it, through no
-// proxy that says so, and from no page of another site. A page can neither forge its Origin nor make a browser
-// send another Host than that of the address that it opened.
-func nearby(r *http.Request) bool {
-	if !addressOf(r.RemoteAddr).IsLoopback() || !localHost(r.Host) {
-		return false
-	}
-	for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-Ip", "Via"} {
-		if _, proxied := r.Header[name]; proxied {
-			return false
-		}
-	}
-	for _, origin := range r.Header["Origin"] {
-		if u, err := url.Parse(origin); err != nil || u.Host != r.Host {
-			return false
-		}
-	}
-	return true
-}
-
-// localHost reports whether a Host header names this machine.
-func localHost(host string) bool {
-	u := url.URL{Host: host}
-	name := u.Hostname()
-	return strings.EqualFold(name, "localhost") || addressOf(name).IsLoopback()
 }

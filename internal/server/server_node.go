@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"github.com/duplex-websocket/duplex/hub"
+	"github.com/duplex-websocket/duplex/internal/server/api"
 	"github.com/duplex-websocket/duplex/internal/server/auth"
 	"github.com/duplex-websocket/duplex/internal/server/config"
 	"github.com/duplex-websocket/duplex/session"
@@ -20,6 +21,8 @@ type node struct {
 	config Config                        // immutable
 	booted *config.Config                // immutable: the settings at the start, which hold where a reload changes nothing
 	loaded atomic.Pointer[config.Loaded] // the settings that hold now
+	life   context.Context               // immutable: ends with close
+	end    context.CancelFunc            // immutable
 
 	logger       *slog.Logger   // immutable, as is what follows
 	level        *slog.LevelVar // has its own lock
@@ -29,6 +32,7 @@ type node struct {
 	limit        *websocket.ConnLimit
 	hub          *hub.Hub
 	sessions     *session.Server
+	api          *api.API
 	health       *health
 	metrics      *metrics // nil: none
 	parts        []part   // what a reload changes, in this order
@@ -48,6 +52,7 @@ func newNode(c Config) (*node, error) {
 	settings := c.Settings.Config
 	n := &node{config: c, booted: settings, certificates: &certificates{}, gate: &gate{}}
 	n.loaded.Store(c.Settings)
+	n.life, n.end = context.WithCancel(context.Background())
 	n.logger, n.level = newLogger(c.Log, settings.Log)
 	if err := checkSafety(settings); err != nil {
 		return nil, err
@@ -68,6 +73,11 @@ func newNode(c Config) (*node, error) {
 	}
 	n.limit = &websocket.ConnLimit{Total: settings.Limits.Connections, PerAddress: settings.Limits.ConnectionsPerAddress}
 	n.sessions = session.New(n.hub, n.sessionOptions(settings))
+	n.api, err = api.New(settings.API, api.Options{Hub: n.hub, Revoke: n.auth.Revoke, Shed: n.shed, Local: n.isOpen, Logger: n.logger})
+	if err != nil {
+		n.close()
+		return nil, setupError("api", err)
+	}
 	n.health = newHealth(c.Broker)
 	if n.metrics != nil {
 		n.metrics.watch(n.hub, n.connections)
@@ -76,7 +86,10 @@ func newNode(c Config) (*node, error) {
 	return n, nil
 }
 
-func (n *node) close() { n.hub.Close() }
+func (n *node) close() {
+	n.end()
+	n.hub.Close()
+}
 
 func (n *node) hubOptions(c *config.Config) hub.Options {
 	o := hub.Options{
@@ -115,8 +128,19 @@ var compressionModes = map[string]websocket.CompressionMode{
 
 // authenticate decides who a client is.
 func (n *node) authenticate(ctx context.Context, a *session.Attempt) (hub.Identity, error) {
-	at := auth.Attempt(*a)
-	return n.auth.Authenticate(ctx, &at)
+	who, err := n.auth.Authenticate(ctx, a)
+	if err == nil && !a.Refresh {
+		n.logger.Debug("a client comes in", "session", a.Session, "user", who.User, "remote", a.RemoteAddr)
+	}
+	return who, err
+}
+
+// shed tells a part of the clients to come back elsewhere, for as long as that takes and longer than whoever asked for it waits.
+func (n *node) shed(_ context.Context, fraction float64) (int, error) {
+	if n.health.draining.Load() {
+		return 0, hub.Errorf(hub.CodeUnavailable, "the server stops, and sends all clients away")
+	}
+	return n.sessions.Shed(n.life, fraction), nil
 }
 
 // mode says in a word who is let in.

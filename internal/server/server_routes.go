@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"net/http"
+	"net/url"
 
 	"github.com/duplex-websocket/duplex/internal/server/config"
 	"github.com/duplex-websocket/duplex/web"
@@ -15,8 +16,11 @@ func (n *node) publicRoutes() (http.Handler, error) {
 	mux := http.NewServeMux()
 	n.serveSocket(mux, "/ws", n.sessions)
 	n.serveHealth(mux)
-	if settings.Admin.Listen == "" && n.metrics != nil {
-		mux.Handle("GET /metrics", n.forOperators(n.metrics.handler()))
+	if settings.Admin.Listen == "" {
+		mux.Handle("/api/", n.api)
+		if n.metrics != nil {
+			mux.Handle("GET /metrics", n.forOperators(n.metrics.handler()))
+		}
 	}
 	if hasDemo(settings) {
 		if err := n.serveDemo(mux); err != nil {
@@ -30,6 +34,7 @@ func (n *node) publicRoutes() (http.Handler, error) {
 func (n *node) adminRoutes() http.Handler {
 	mux := http.NewServeMux()
 	n.serveHealth(mux)
+	mux.Handle("/api/", n.api)
 	if n.metrics != nil {
 		mux.Handle("GET /metrics", n.metrics.handler())
 	}
@@ -84,11 +89,16 @@ func (n *node) connections() int {
 	return total
 }
 
-// forOperators keeps clients away from what is not for them.
+// forOperators lets those through who may use the API: by asking it, so that there is one rule for both.
 func (n *node) forOperators(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !nearby(r) || !n.isOpen() {
-			answer(w, http.StatusForbidden, "this is for operators: ask with an API key, on the address of admin.listen, or, while the server has no keys, from the same machine")
+		question := *r
+		question.Method, question.URL = http.MethodGet, &url.URL{Path: "/api/openapi.json"}
+		question.Body, question.ContentLength = http.NoBody, 0
+		v := verdict{header: http.Header{}}
+		n.api.ServeHTTP(&v, &question)
+		if v.status != http.StatusOK {
+			v.send(w)
 			return
 		}
 		next.ServeHTTP(w, r)
