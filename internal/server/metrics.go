@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/duplex-websocket/duplex/hub"
+	"github.com/duplex-websocket/duplex/internal/server/webhook"
 )
 
 // metrics are the figures for Prometheus. Labels are patterns of rules and never topics, whose number has no bound.
@@ -18,6 +19,8 @@ type metrics struct {
 	registry  *prometheus.Registry
 	published *timings
 	delivered *timings
+	hooks     *timings
+	failed    *prometheus.CounterVec // of webhooks
 }
 
 // latencyBuckets are in seconds.
@@ -26,15 +29,19 @@ var latencyBuckets = []float64{50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3
 func newMetrics(version string) *metrics {
 	m := &metrics{
 		registry:  prometheus.NewRegistry(),
-		published: newTimings("duplex_publish_seconds", "How long it took to store a message and to hand it to all subscribers here."),
-		delivered: newTimings("duplex_delivery_seconds", "From when a message was taken until it was handed to the connections of its subscribers."),
+		published: newTimings("duplex_publish_seconds", "rule", "How long it took to store a message and to hand it to all subscribers here."),
+		delivered: newTimings("duplex_delivery_seconds", "rule", "From when a message was taken until it was handed to the connections of its subscribers."),
+		hooks:     newTimings("duplex_webhook_seconds", "hook", "How long webhooks took, with what they waited for their turn."),
+		failed: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "duplex_webhook_failures_total", Help: "Webhooks that were not answered as they should have been, so that a client was refused.",
+		}, []string{"hook"}),
 	}
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "duplex_build_info", Help: "1; the labels say what is running.",
 		ConstLabels: prometheus.Labels{"version": version, "goversion": runtime.Version()},
 	})
 	build.Set(1)
-	m.registry.MustRegister(m.published.histogram, m.delivered.histogram, build,
+	m.registry.MustRegister(m.published.histogram, m.delivered.histogram, m.hooks.histogram, m.failed, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -49,24 +56,29 @@ func (m *metrics) meter() hub.Meter {
 	return hub.Meter{Published: m.published.observe, Delivered: m.delivered.observe}
 }
 
+// hookMeter is what webhooks tell.
+func (m *metrics) hookMeter() webhook.Meter {
+	return webhook.Meter{Called: m.hooks.observe, Failed: func(hook string) { m.failed.WithLabelValues(hook).Inc() }}
+}
+
 func (m *metrics) handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4})
 }
 
-// timings is a histogram for each rule. It remembers them, as finding one by its label costs more than observing.
+// timings is a histogram for each value of one label. It remembers them, as finding one by its label costs more than observing.
 type timings struct {
 	histogram *prometheus.HistogramVec
-	byRule    sync.Map // of prometheus.Observer; there are as many as there have been rules
+	byLabel   sync.Map // of prometheus.Observer; there are as many as there have been rules, or hooks
 }
 
-func newTimings(name, help string) *timings {
-	return &timings{histogram: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: latencyBuckets}, []string{"rule"})}
+func newTimings(name, label, help string) *timings {
+	return &timings{histogram: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: latencyBuckets}, []string{label})}
 }
 
-func (t *timings) observe(rule string, took time.Duration) {
-	observer, known := t.byRule.Load(rule)
+func (t *timings) observe(label string, took time.Duration) {
+	observer, known := t.byLabel.Load(label)
 	if !known {
-		observer, _ = t.byRule.LoadOrStore(rule, t.histogram.WithLabelValues(rule))
+		observer, _ = t.byLabel.LoadOrStore(label, t.histogram.WithLabelValues(label))
 	}
 	observer.(prometheus.Observer).Observe(took.Seconds())
 }

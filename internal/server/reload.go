@@ -20,6 +20,7 @@ func (n *node) reloadable() []part {
 	return []part{
 		{"tls", n.certificates.load},
 		{"tokens", func(c *config.Config) error { return n.auth.Reload(c.Tokens) }},
+		{"webhooks", func(c *config.Config) error { return n.hooks.Reload(c.Webhooks) }},
 		{"api", func(c *config.Config) error { return n.api.Reload(c.API) }},
 		{"topics", func(c *config.Config) error { return n.hub.SetTopics(c.Rules()) }},
 		{"origins and proxies", func(c *config.Config) error { n.gate.set(c); return nil }},

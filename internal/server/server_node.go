@@ -12,6 +12,7 @@ import (
 	"github.com/duplex-websocket/duplex/internal/server/api"
 	"github.com/duplex-websocket/duplex/internal/server/auth"
 	"github.com/duplex-websocket/duplex/internal/server/config"
+	"github.com/duplex-websocket/duplex/internal/server/webhook"
 	"github.com/duplex-websocket/duplex/session"
 	"github.com/duplex-websocket/duplex/websocket"
 )
@@ -29,6 +30,7 @@ type node struct {
 	certificates *certificates  // has its own lock
 	gate         *gate          // has its own lock
 	auth         *auth.Authenticator
+	hooks        *webhook.Hooks
 	limit        *websocket.ConnLimit
 	hub          *hub.Hub
 	sessions     *session.Server
@@ -65,8 +67,13 @@ func newNode(c Config) (*node, error) {
 	if n.auth, err = auth.New(settings.Tokens, auth.Options{Logger: n.logger}); err != nil {
 		return nil, setupError("tokens", err)
 	}
+	var meter webhook.Meter
 	if settings.Metrics {
 		n.metrics = newMetrics(c.Version)
+		meter = n.metrics.hookMeter()
+	}
+	if n.hooks, err = webhook.New(settings.Webhooks, webhook.Options{Meter: meter, Logger: n.logger}); err != nil {
+		return nil, setupError("webhooks", err)
 	}
 	if n.hub, err = hub.New(n.hubOptions(settings)); err != nil {
 		return nil, setupError("topics", err)
@@ -93,7 +100,7 @@ func (n *node) close() {
 
 func (n *node) hubOptions(c *config.Config) hub.Options {
 	o := hub.Options{
-		Topics: c.Rules(), Broker: n.config.Broker, Logger: n.logger,
+		Topics: c.Rules(), Broker: n.config.Broker, Hooks: n.hooks.HubHooks(), Logger: n.logger,
 		MaxSubscriptions: c.Limits.Subscriptions, MaxRequests: c.Limits.Requests,
 	}
 	if n.metrics != nil {
@@ -104,7 +111,7 @@ func (n *node) hubOptions(c *config.Config) hub.Options {
 
 func (n *node) sessionOptions(c *config.Config) session.Options {
 	return session.Options{
-		Authenticate: n.authenticate, Logger: n.logger, Accept: n.acceptOptions(c),
+		Authenticate: n.logged(n.hooks.Authenticate(n.auth.Authenticate)), Logger: n.logger, Accept: n.acceptOptions(c),
 		MaxFrame: int(c.Limits.Frame), ConnectTimeout: c.Limits.ConnectTimeout,
 		CommandRate: c.Limits.CommandsRate, CommandBurst: c.Limits.CommandsBurst,
 		DrainRate: c.Drain.Rate, DrainRetry: c.Drain.Retry, DrainSpread: c.Drain.Spread,
@@ -120,19 +127,27 @@ func (n *node) acceptOptions(c *config.Config) websocket.AcceptOptions {
 }
 
 // isOpen reports whether the server is one to try things out with: without keys, and only for its own machine.
-func (n *node) isOpen() bool { return n.current().Tokens.Open() && isLoopback(n.booted.Listen) }
+func (n *node) isOpen() bool { return letsAnyoneIn(n.current().Config) && isLoopback(n.booted.Listen) }
 
 var compressionModes = map[string]websocket.CompressionMode{
 	"off": websocket.CompressionOff, "no-takeover": websocket.CompressionNoTakeover, "takeover": websocket.CompressionTakeover,
 }
 
-// authenticate decides who a client is.
-func (n *node) authenticate(ctx context.Context, a *session.Attempt) (hub.Identity, error) {
-	who, err := n.auth.Authenticate(ctx, a)
-	if err == nil && !a.Refresh {
-		n.logger.Debug("a client comes in", "session", a.Session, "user", who.User, "remote", a.RemoteAddr)
+// authenticator decides who a client is.
+type authenticator = func(context.Context, *session.Attempt) (hub.Identity, error)
+
+// logged tells who comes in.
+func (n *node) logged(decide authenticator) authenticator {
+	return func(ctx context.Context, a *session.Attempt) (hub.Identity, error) {
+		who, err := decide(ctx, a)
+		switch {
+		case err != nil:
+			n.logger.Debug("a client is refused", "session", a.Session, "remote", a.RemoteAddr, "error", err)
+		case !a.Refresh:
+			n.logger.Debug("a client comes in", "session", a.Session, "remote", a.RemoteAddr, "user", who.User)
+		}
+		return who, err
 	}
-	return who, err
 }
 
 // shed tells a part of the clients to come back elsewhere, for as long as that takes and longer than whoever asked for it waits.
@@ -150,15 +165,20 @@ func mode(c *config.Config) string {
 		return "tokens or anonymous"
 	case !c.Tokens.Open():
 		return "tokens"
+	case !letsAnyoneIn(c):
+		return "webhook"
 	case c.InsecureAnonymous:
 		return "insecure-anonymous"
 	}
 	return "open on loopback"
 }
 
+// letsAnyoneIn reports whether nothing decides who a client is: neither a token nor a backend.
+func letsAnyoneIn(c *config.Config) bool { return c.Tokens.Open() && c.Webhooks.Connect.URL == "" }
+
 // checkSafety refuses to let anyone in from anywhere unless that is what was asked for.
 func checkSafety(c *config.Config) error {
-	if !c.Tokens.Open() || c.InsecureAnonymous || isLoopback(c.Listen) {
+	if !letsAnyoneIn(c) || c.InsecureAnonymous || isLoopback(c.Listen) {
 		return nil
 	}
 	return &SetupError{

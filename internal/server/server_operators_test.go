@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -135,5 +136,40 @@ func TestRevoke(t *testing.T) {
 	}
 	if reply := again.ask(map[string]any{"type": "connect", "token": signed}); reply["code"] != "token-revoked" {
 		t.Error(reply)
+	}
+}
+
+// TestWebhooks: a backend that decides who clients are makes the server safe to be reached, and answers their requests.
+func TestWebhooks(t *testing.T) {
+	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/connect":
+			_, _ = io.WriteString(w, `{"user":"ann"}`)
+		case "/request":
+			_, _ = io.WriteString(w, `{"data":{"order":17}}`)
+		default:
+			w.WriteHeader(http.StatusInternalServerError)
+		}
+	}))
+	defer backend.Close()
+	log := newLogbook()
+	address := start(t, Config{Log: log, Settings: configured(t, "listen: ':0'\napi: {keys: ["+apiKey+"]}\nlog: {level: debug}\nwebhooks:\n  secret-file: "+
+		secretFile(t, tokenSecret)+"\n  connect: {url: '"+backend.URL+"/connect'}\n  request: {url: '"+backend.URL+"/request'}\n  publish: {url: '"+backend.URL+"/broken'}\n")})
+	log.await(t, "listening", "mode=webhook")
+	ann := join(t, address, "")
+	log.await(t, "a client comes in", "user=ann")
+	if reply := ann.ask(map[string]any{"type": "request", "method": "orders.create"}); reply["type"] != "reply" {
+		t.Error(reply)
+	}
+	if reply := ann.ask(map[string]any{"type": "publish", "topic": "a", "data": 1}); reply["code"] != "unavailable" {
+		t.Error(reply)
+	}
+	_, figures := get(t, address+"metrics", http.Header{"X-Api-Key": {apiKey}})
+	for _, want := range []string{
+		`duplex_webhook_seconds_count{hook="connect"} 1`, `duplex_webhook_seconds_count{hook="request"} 1`, `duplex_webhook_failures_total{hook="publish"} 1`,
+	} {
+		if !strings.Contains(figures, want+"\n") {
+			t.Errorf("%s is not among the figures", want)
+		}
 	}
 }

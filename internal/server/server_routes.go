@@ -47,7 +47,7 @@ func (n *node) serveHealth(mux *http.ServeMux) {
 }
 
 // hasDemo reports whether the chat page is served.
-func hasDemo(c *config.Config) bool { return c.Demo == "on" || c.Demo == "auto" && c.Tokens.Open() }
+func hasDemo(c *config.Config) bool { return c.Demo == "on" || c.Demo == "auto" && letsAnyoneIn(c) }
 
 // serveDemo adds the chat page with its service, and the echo service.
 func (n *node) serveDemo(mux *http.ServeMux) error {
