@@ -96,7 +96,7 @@ func (s *server) enter(session, user string, topics ...string) *far {
 	var err error
 	f.Subscriber, err = s.hub.Connect(hub.Connecting{
 		Session: session, Sink: f,
-		Identity: hub.Identity{User: user, Anonymous: user[0] == '~', Info: []byte(`{"name":"` + strings.ToUpper(user) + `"}`)},
+		Identity: hub.Identity{User: user, Anonymous: user[0] == '~', Info: []byte(`{"name":"` + strings.ToUpper(user[:1]) + user[1:] + `"}`)},
 	})
 	if err != nil {
 		s.Fatal(err)
