@@ -202,7 +202,8 @@ export class Link {
       again = typeof this._options.token === 'function' && !this._tokenRetried;
       this._tokenRetried = true;
       this._token = undefined;
-      after ||= 0;
+      // Revoking refuses what is issued in the same second, too.
+      after ||= bye?.code === 'token-revoked' ? 1_100 : 0;
     }
     if (!again) return this.close(code, error);
     this._notBefore = Date.now() + (after || 0);

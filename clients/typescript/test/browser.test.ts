@@ -1,18 +1,21 @@
-// The bundles in a real Chromium.
+// The bundles in a real Chromium, with the real server behind them.
 
 import { chromium, type Browser, type BrowserContext, type Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { WebSocket } from 'ws';
 import { Client, type Position } from '../src/duplex-client.js';
+import { Duplex, file, topics } from './duplex.js';
 import { Site } from './site.js';
-import { Toy, until } from './toy.js';
+import { until } from './toy.js';
 
 let browser: Browser;
-let toy: Toy;
+let duplex: Duplex;
 let site: Site;
 let context: BrowserContext;
 let publisher: Client;
 const faults: string[] = [];
+let topic = '';
+let tests = 0;
 
 /** What the test page offers. */
 declare const window: {
@@ -36,24 +39,27 @@ beforeAll(async () => {
     ],
   });
 });
-afterAll(() => browser?.close());
+beforeAll(async () => { duplex = await Duplex.start('--config', file('browser.yaml', topics)); });
+afterAll(async () => {
+  await browser?.close();
+  await duplex?.stop();
+});
 
 beforeEach(async () => {
-  toy = await Toy.start();
-  site = await Site.start(toy.url);
+  topic = `news.${++tests}`;
+  site = await Site.start(duplex.url);
   context = await browser.newContext();
-  publisher = new Client(toy.url, { WebSocket });
+  publisher = new Client(duplex.url, { WebSocket });
 });
 
 afterEach(async () => {
   publisher.close();
   await context.close();
   await site.stop();
-  await toy.stop();
   expect(faults.splice(0), 'the page reported faults').toEqual([]);
 });
 
-async function open(options?: object, topic = 'news'): Promise<Page> {
+async function open(options?: object): Promise<Page> {
   const page = await context.newPage();
   page.on('pageerror', (error) => faults.push(String(error)));
   await page.goto(site.url);
@@ -62,7 +68,7 @@ async function open(options?: object, topic = 'news'): Promise<Page> {
   return page;
 }
 
-const publish = (...values: unknown[]) => Promise.all(values.map((value) => publisher.publish('news', value)));
+const publish = (...values: unknown[]) => Promise.all(values.map((value) => publisher.publish(topic, value)));
 const has = (page: Page, count: number) => page.waitForFunction((count) => window.data.length >= count, count);
 const data = (page: Page) => page.evaluate(() => window.data);
 
@@ -75,7 +81,7 @@ test('a page that is loaded again goes on at the position that it has kept', asy
   await publish(3, 4);
   await page.goto(site.url);
   await page.waitForFunction(() => window.ready);
-  await page.evaluate(() => window.start('news', { subscribe: { since: JSON.parse(sessionStorage.getItem('position')!) } }));
+  await page.evaluate((topic) => window.start(topic, { subscribe: { since: JSON.parse(sessionStorage.getItem('position')!) } }), topic);
   await publish(5);
   await has(page, 3);
   expect(await data(page)).toEqual([3, 4, 5]);
@@ -88,11 +94,11 @@ test('a page that goes offline notices, keeps what is published, and comes back 
   site.freeze();
   await context.setOffline(true);
   await page.waitForFunction(() => window.states.at(-1) === 'waiting');
-  const published = page.evaluate(() => window.client.publish('news', 'mine'));
+  const published = page.evaluate((topic) => window.client.publish(topic, 'mine'), topic);
   await publish(2);
   site.thaw();
   await context.setOffline(false);
-  expect(await published).toMatchObject({ offset: 3 });
+  expect(await published).toMatchObject({ messageId: expect.any(String) });
   await has(page, 3);
   expect(await data(page)).toEqual([1, 2, 'mine']);
 });
@@ -137,14 +143,17 @@ describe('tabs that share', () => {
   test('have one connection', async () => {
     const tabs = [await open(shared), await open(shared), await open(shared)];
     await publish(1);
-    await tabs[1]!.evaluate(() => window.client.publish('news', 2));
-    await tabs[2]!.evaluate(() => window.client.publish('news', new Uint8Array([3])));
+    await tabs[1]!.evaluate((topic) => window.client.publish(topic, 2), topic);
+    await tabs[2]!.evaluate((topic) => window.client.publish(topic, new Uint8Array([3])), topic);
     for (const tab of tabs) {
       await has(tab, 3);
       expect(await tab.evaluate(() => window.data.map((one) => (one instanceof Uint8Array ? [...one] : one)))).toEqual([1, 2, [3]]);
     }
     expect(site.connections).toBe(1);
-    expect(await tabs[2]!.evaluate(() => window.client.request('echo', 'answer'))).toBe('answer');
+    expect(await tabs[2]!.evaluate(async (topic) => (await window.client.history(topic, { limit: 3 })).messages[0]!.data, topic)).toBe(1);
+    await Promise.all(tabs.slice(0, 2).map((tab) => tab.close()));
+    await tabs[2]!.evaluate((topic) => window.client.publish(topic, 4), topic);
+    await has(tabs[2]!, 4);
   });
 
   test('go on when the one that holds the connection is closed; nothing is lost or doubled', async () => {
@@ -155,9 +164,9 @@ describe('tabs that share', () => {
       while (published < total) await publish(++published);
     })();
     // What the tabs themselves publish meanwhile goes through as well.
-    const own = second.evaluate(async () => {
-      for (let i = 1; i <= 50; i++) await window.client.publish('news', `own ${i}`);
-    });
+    const own = second.evaluate(async (topic) => {
+      for (let i = 1; i <= 50; i++) await window.client.publish(topic, `own ${i}`);
+    }, topic);
     await until(() => published > 50);
     await first.close();
     await until(() => site.connections === 2);

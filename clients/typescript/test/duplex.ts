@@ -1,7 +1,7 @@
 // The real server.
 
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 
@@ -9,6 +9,36 @@ const repository = path.resolve(import.meta.dirname, '../../..');
 const scratch = mkdtempSync(path.join(tmpdir(), 'duplex-client-'));
 const program = path.join(scratch, 'duplex');
 process.once('exit', () => rmSync(scratch, { recursive: true, force: true }));
+
+let built = false;
+function build(): void {
+  if (!built) execFileSync('go', ['build', '-o', program, './cmd/duplex'], { cwd: repository, stdio: 'inherit' });
+  built = true;
+}
+
+/** A file with this text, for a server's configuration. Its path. */
+export function file(name: string, text: string): string {
+  const place = path.join(scratch, name);
+  writeFileSync(place, text, { mode: 0o600 });
+  return place;
+}
+
+/** What the topics of the tests keep and tell, unless a test says otherwise. */
+export const topics = `
+topics:
+  - pattern: room.*
+    history: {messages: 1000}
+    presence: full
+  - pattern: short
+    history: {messages: 2}
+  - pattern: limited
+    history: {messages: 1000}
+    rate: {publish: 50, burst: 3}
+  - pattern: news.>
+    history: {messages: 1000}
+  - pattern: news
+    history: {messages: 1000}
+`;
 
 export class Duplex {
   /** Where the session protocol is. */
@@ -18,7 +48,7 @@ export class Duplex {
 
   /** Starts duplex serve with more arguments; on the port of the last run, if there was one. */
   static async start(...args: string[]): Promise<Duplex> {
-    execFileSync('go', ['build', '-o', program, './cmd/duplex'], { cwd: repository, stdio: 'inherit' });
+    build();
     const server = new Duplex();
     await server.run(...args);
     return server;
@@ -44,8 +74,9 @@ export class Duplex {
     });
   }
 
-  /** Another program's run of a command, such as duplex token. Its output. */
+  /** Runs another command, such as duplex token. Its output. */
   static command(...args: string[]): string {
+    build();
     return execFileSync(program, args, { encoding: 'utf8' });
   }
 

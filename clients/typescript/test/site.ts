@@ -58,13 +58,18 @@ export class Site {
     return `http://localhost:${(this._server.address() as AddressInfo).port}`;
   }
 
+  /** The same place, for programs. */
+  get socket(): string {
+    return `${this.url.replace(/^http/, 'ws')}/ws`;
+  }
+
   get open(): number {
     return this._pairs.size;
   }
 
-  /** From now on no byte passes, as in a network that was lost without a word; new connections hang. */
-  freeze(): void {
-    this._frozen = true;
+  /** From now on no byte passes, as in a network that was lost without a word. New connections hang, unless only the present ones do. */
+  freeze({ onlyPresent = false } = {}): void {
+    this._frozen = !onlyPresent;
     for (const [near, far] of this._pairs) {
       near.unpipe(far).pause();
       far.unpipe(near).pause();
@@ -103,7 +108,7 @@ export class Site {
     const headers = Array.from({ length: request.rawHeaders.length / 2 }, (_, i) => request.rawHeaders.slice(2 * i, 2 * i + 2).join(': '));
     far.write(`GET ${this._backend.pathname} HTTP/1.1\r\n${headers.join('\r\n')}\r\n\r\n`);
     far.write(head);
-    if (this._frozen) return;
+    if (this._frozen) return; // with both streams paused
     near.pipe(far);
     far.pipe(near);
   }

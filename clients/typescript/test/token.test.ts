@@ -101,12 +101,12 @@ describe('a refused token', () => {
 
   test('in the middle of a connection is replaced; after a good while, once more', async () => {
     const stage = await connected({ token: tokens() });
-    for (const next of ['t2', 't3']) {
+    for (const [code, after, next] of [['token-expired', 0, 't2'], ['token-revoked', 1_100, 't3']] as const) {
       await vi.advanceTimersByTimeAsync(5_000);
-      stage.peer.push({ type: 'disconnect', code: 'token-revoked', message: 'revoked' });
+      stage.peer.push({ type: 'disconnect', code, message: 'no longer' });
       stage.peer.lose(4401);
-      await settle();
-      expect((await stage.peer.open()).token).toBe(next);
+      expect(stage.states.at(-1)).toMatchObject({ state: 'waiting', after, error: { code } });
+      expect((await stage.reopen()).token).toBe(next);
     }
     stage.peer.lose(4401, 'token-revoked');
     expect(stage.client.state, 'refused at once').toBe('closed');
