@@ -1,5 +1,6 @@
 import { encode, sizeOf, type Frame } from './codec.js';
 import { DuplexError } from './errors.js';
+import { LONGEST } from './limits.js';
 import { Link } from './link.js';
 import { Outbox } from './outbox.js';
 import { web } from './platform.js';
@@ -187,7 +188,8 @@ export class Client {
         sent: false,
         resend,
         messages: [],
-        timer: setTimeout(() => call.settle(new DuplexError('timeout', `no answer to ${frame.type} within ${timeout} ms`)), timeout),
+        timer: setTimeout(() => call.settle(new DuplexError('timeout', `no answer to ${frame.type} within ${timeout} ms`)),
+          Math.min(timeout, LONGEST)),
         settle: (error, reply) => {
           clearTimeout(call.timer as number);
           this._calls.delete(id);

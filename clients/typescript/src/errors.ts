@@ -9,7 +9,7 @@
  * | `offline` | there is no connection, and the command was not to wait for one |
  * | `timeout` | no answer in time |
  * | `unanswered` | a published message was sent and never confirmed, and can no longer be sent again without the risk of a double |
- * | `outbox-full` | too many messages, or bytes, wait already |
+ * | `outbox-full` | too many messages, or bytes, wait already; with `volatile`, any that go first |
  * | `too-large` | the frame is larger than the server allows; from the server it is about a part of the frame |
  * | `bad-request` | an argument cannot be sent; the text says which and why |
  * | `already-subscribed` | this client has a subscription with this topic or pattern |

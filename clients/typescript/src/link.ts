@@ -3,6 +3,7 @@
 
 import { decode, encode, sizeOf, type Frame } from './codec.js';
 import { DuplexError } from './errors.js';
+import { LONGEST } from './limits.js';
 import type { Platform, Socket } from './platform.js';
 import type { ClientOptions, ClientState, Session, StateChange } from './types.js';
 
@@ -19,8 +20,6 @@ export interface Host {
 
 /** A connection that lasted this long ends a row of failures. */
 const STABLE = 5_000;
-/** setTimeout takes no more. */
-const LONGEST = 2 ** 31 - 1;
 /** Close codes after which the server does not want to see this client again. 4401 has rules of its own. */
 const FINAL = [1008, 4400, 4403, 4409];
 /** What the client says when it drops a connection that it wants to resume; 1000 is for the end. */
@@ -43,6 +42,7 @@ export class Link {
   private _token: string | undefined;
   private _tokenUntil = Infinity; // by our clock
   private _tokenRetried = false;
+  private _skew = 0; // of the server's clock
   private _sent = 0; // bytes given to the socket
   private _timer: unknown; // of the attempt, or until the next one
   private _beat: unknown;
@@ -65,7 +65,7 @@ export class Link {
     if (this.state === 'closed') {
       this._failures = this._notBefore = 0;
       this._tokenRetried = false;
-      this._unwatch = this._platform.watch?.({ sleep: () => this._sleep(), wake: () => this._wake() });
+      this._unwatch = this._platform.watch?.({ sleep: () => this._sleep(), wake: () => this._wake(), check: () => this._check() });
       this._dial();
     } else {
       this._wake();
@@ -231,10 +231,14 @@ export class Link {
 
   private _wake(): void {
     const after = this._notBefore - Date.now();
-    if (this.state === 'open') this._probe((this._options.pongTimeout ?? 10_000) / 2);
-    else if (this.state !== 'asleep' && this.state !== 'waiting') return;
-    else if (after > 0) this._wait(after, { state: 'waiting', after });
+    this._check();
+    if (this.state !== 'asleep' && this.state !== 'waiting') return;
+    if (after > 0) this._wait(after, { state: 'waiting', after });
     else this._dial();
+  }
+
+  private _check(): void {
+    if (this.state === 'open') this._probe((this._options.pongTimeout ?? 10_000) / 2);
   }
 
   /** Asks for a sign of life. What is still being sent stands before the question, so progress there counts as one. */
@@ -263,7 +267,6 @@ export class Link {
     this._tokenUntil = Date.now() + until;
     if (typeof this._options.token === 'function') this._planRefresh(until);
   }
-  private _skew = 0;
 
   private _planRefresh(after: number): void {
     const attempt = this._attempt;

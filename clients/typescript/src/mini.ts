@@ -77,13 +77,14 @@ export const miniProgram = (api: MiniProgram): Platform => ({
     };
   },
 
-  watch({ wake }) {
+  watch({ wake, check }) {
+    const network = (result: any) => (result?.isConnected === false ? check() : wake());
     // Going to the background is no reason to sleep: choosing a picture does that too, and the system cuts what lasts longer than 5 s.
     api.onAppShow?.(wake);
-    api.onNetworkStatusChange?.(wake);
+    api.onNetworkStatusChange?.(network);
     return () => {
       api.offAppShow?.(wake);
-      api.offNetworkStatusChange?.(wake);
+      api.offNetworkStatusChange?.(network);
     };
   },
 });

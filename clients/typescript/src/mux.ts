@@ -224,7 +224,8 @@ export class Mux {
       const asking = topic.asking.splice(0);
       if (reply.type === 'reply') {
         const { epoch, offset } = reply as Position & Frame;
-        topic.position = { epoch, offset };
+        // What the others have got is not forgotten: they are told of no gap before it.
+        if (topic.position?.epoch !== epoch || topic.position.offset < offset) topic.position = { epoch, offset };
         topic.recovering = asking.filter(({ frame }) => frame.since).map(({ tab }) => tab);
         for (const waiter of asking) {
           const { since } = waiter.frame;
@@ -270,6 +271,7 @@ export class Mux {
       if (reply.type !== 'reply' || reply.epoch !== topic.position!.epoch || (since && (reply.lost || reply.more))) {
         // The server tells exactly what is lost when it is asked by a subscribe.
         if (topic.asking.length) topic.waiting.push(waiter);
+        else if (since && since.epoch !== topic.position!.epoch) this._subscribe(waiter);
         else this._again(name, topic, waiter);
         return;
       }

@@ -3,6 +3,7 @@
 
 import { sizeOf, type Frame } from './codec.js';
 import { DuplexError } from './errors.js';
+import { LONGEST } from './limits.js';
 import type { PublishOptions, Published } from './types.js';
 
 /** The server knows a messageId for two minutes, so after this a message that may have arrived is not sent again. */
@@ -52,7 +53,7 @@ export class Outbox {
         const sent = this._entries.get(id)?.sentAt;
         this._settle(id, new DuplexError(sent ? 'unanswered' : 'timeout', `not published within ${limit} ms`));
         this._pump();
-      }, limit);
+      }, Math.min(limit, LONGEST));
       this._entries.set(id, {
         id, encoded, size, topic, messageId, volatile: options.volatile, flying: false, sentAt: 0, tries: 0, timer, resolve, reject,
       });
@@ -68,13 +69,14 @@ export class Outbox {
     for (const entry of this._entries.values()) if (entry.flying) busy.add(entry.topic);
     for (const entry of [...this._entries.values()]) {
       const { id, topic } = entry;
-      if (entry.flying || blocked.has(topic)) continue;
+      if (entry.flying) continue;
       if (entry.size > frameLimit) {
         this._settle(id, new DuplexError('too-large', `the message takes ${entry.size} bytes; a frame has at most ${frameLimit}`));
       } else if (entry.sentAt && (now - entry.sentAt > DOUBLES || entry.tries >= TRIES)) {
         this._settle(id, new DuplexError('unanswered', 'the message was sent, and the connection lost before the answer'));
-      } else if (this.flying >= room || this._held.has(topic) || (entry.refused && busy.has(topic))) {
+      } else if (blocked.has(topic) || this.flying >= room || this._held.has(topic) || (entry.refused && busy.has(topic))) {
         blocked.add(topic);
+        if (entry.volatile) this._settle(id, new DuplexError('outbox-full', 'other messages wait before it'));
       } else {
         entry.flying = true;
         entry.sentAt ||= now;

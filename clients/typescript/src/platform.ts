@@ -27,6 +27,8 @@ export interface PageEvents {
   sleep(): void;
   /** The page or the network is back: connect now, or find out now whether the connection has survived. */
   wake(): void;
+  /** The network may be gone: find out now. */
+  check(): void;
 }
 
 /** A place to run in. */
@@ -55,13 +57,12 @@ export const web = (constructor?: WebSocketConstructor): Platform => ({
     };
   },
 
-  watch({ sleep, wake }) {
+  watch({ sleep, wake, check }) {
     if (typeof addEventListener !== 'function') return () => {};
     const page = typeof document === 'object' ? document : undefined;
     const seen = () => { if (!page!.hidden) wake(); };
-    // The probe that wake makes finds a lost network at "offline" just as it finds a new one at "online".
     const events: [EventTarget | undefined, string, () => void][] = [
-      [globalThis, 'online', wake], [globalThis, 'offline', wake], [globalThis, 'pagehide', sleep], [globalThis, 'pageshow', wake],
+      [globalThis, 'online', wake], [globalThis, 'offline', check], [globalThis, 'pagehide', sleep], [globalThis, 'pageshow', wake],
       [page, 'freeze', sleep], [page, 'resume', wake], [page, 'visibilitychange', seen],
     ];
     for (const [target, name, listener] of events) target?.addEventListener(name, listener);

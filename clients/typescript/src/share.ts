@@ -36,7 +36,7 @@ type Note =
 export function share({ name, platform = web() }: ShareOptions = {}): Platform {
   if (typeof navigator !== 'object' || !navigator.locks || typeof BroadcastChannel !== 'function') return platform;
   return {
-    connect: (url, protocol, events) => new Tab(`duplex ${name ?? url}`, url, protocol, platform, events),
+    connect: (url, protocol, events) => new Tab(`duplex.v1 ${name ?? url}`, url, protocol, platform, events),
     ...(platform.watch && { watch: (page) => platform.watch!(page) }),
   };
 }

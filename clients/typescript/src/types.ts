@@ -99,7 +99,10 @@ export interface PublishOptions {
   meta?: object;
   /** 1 to 64 characters out of `A-Z a-z 0-9 - _ . ~`, new for each message. Default: a random one. */
   messageId?: string;
-  /** True: now or never. Rejects with `offline` without a connection, and is neither queued nor sent a second time. Default false. */
+  /**
+   * True: now or never. Rejects with `offline` without a connection and with `outbox-full` if others wait before it, and is not sent a
+   * second time. Default false.
+   */
   volatile?: boolean;
   /** Give up after this long. Default: `outbox.age`. */
   timeout?: number;

@@ -156,6 +156,25 @@ describe('tabs that share', () => {
     await has(tabs[2]!, 4);
   });
 
+  test('come later and get the last messages, and nobody sees the user go', async () => {
+    topic = `room.${tests}`;
+    const seen: string[] = [];
+    await publisher.subscribe(topic, { onJoin: ({ user }) => seen.push(`+${user}`), onLeave: ({ user }) => seen.push(`-${user}`) }).ready;
+    const first = await open({ ...shared, subscribe: { presence: true } });
+    await publish(1, 2, 3);
+    await has(first, 3);
+    const second = await open({ ...shared, subscribe: { presence: true, last: 2 } });
+    const third = await open({ ...shared, subscribe: { presence: true, since: await first.evaluate(() => ({ ...window.sub.position, offset: window.sub.position.offset - 2 })) } });
+    await publish(4);
+    for (const [tab, expected] of [[first, [1, 2, 3, 4]], [second, [2, 3, 4]], [third, [2, 3, 4]]] as const) {
+      await has(tab, expected.length);
+      expect(await data(tab)).toEqual(expected);
+    }
+    const { count } = await publisher.presence(topic);
+    expect([count, seen.filter((one) => one !== `+${publisher.session!.user}`).map((one) => one[0])]).toEqual([2, ['+']]);
+    expect(site.connections).toBe(1);
+  });
+
   test('go on when the one that holds the connection is closed; nothing is lost or doubled', async () => {
     const [first, second, third] = [await open(shared), await open(shared), await open(shared)];
     const total = 300;

@@ -240,7 +240,7 @@ describe('a page', () => {
     const stage = await connected({ pongTimeout: 4_000 });
     stage.page.wake();
     stage.peer.reply('ping');
-    stage.page.wake();
+    stage.page.check();
     stage.peer.take('ping');
     await vi.advanceTimersByTimeAsync(2_000);
     expect(stage.client.state).toBe('waiting');
@@ -251,12 +251,14 @@ describe('a page', () => {
     const stage = new Stage({ backoff: { base: 30_000 } });
     await settle();
     stage.peer.lose();
+    stage.page.check();
     await settle();
     expect(stage.peers).toHaveLength(1);
     stage.page.wake();
     await settle();
     expect(stage.peers).toHaveLength(2);
     stage.page.wake(); // an attempt is under way
+    stage.page.check();
     expect(stage.peers).toHaveLength(2);
     vi.mocked(Math.random).mockRestore();
   });

@@ -197,7 +197,7 @@ describe('a tab that comes later', () => {
     s.message('t', 4);
     expect(s.offsets('B')).toEqual(['reply 3', 'gap expired', 4]);
     expect(s.offsets('A'), 'A has lost nothing, and drops what it has').toEqual(['reply 4', 4]);
-    expect(s.offsets('C')).toEqual(['reply 3', 4]);
+    expect(s.offsets('C')).toEqual(['reply 4', 4]);
   });
 
   test('with a pattern subscribes anew', () => {

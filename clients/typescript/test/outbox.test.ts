@@ -92,6 +92,18 @@ describe('publish', () => {
     expect([offline.code, lost.code, limited.code]).toEqual(['offline', 'unanswered', 'rate']);
     await stage.reopen();
     expect(stage.peer.frames).toEqual([]);
+    publish(stage, 'a', ...Array(64).keys());
+    const behind = outcome(stage.client.publish('a', 65, { volatile: true }));
+    await settle();
+    expect(behind.code).toBe('outbox-full');
+  });
+
+  test('that may wait for ever does not end at once', async () => {
+    const stage = new Stage();
+    const published = outcome(stage.client.publish('a', 1, { timeout: Infinity }));
+    const asked = outcome(stage.client.presence('a', { timeout: 1e12 }));
+    await settle();
+    expect([published.code, asked.code]).toEqual([undefined, undefined]);
   });
 });
 
