@@ -172,8 +172,8 @@ func explainCall(ctx context.Context, c *client.Client, what string, err error) 
 var sessionHints = map[client.Code]string{
 	client.CodeForbidden:    "\na token may allow it: --token-file, --token or DUPLEX_TOKEN",
 	client.CodeTokenExpired: "\nwith --token-file it is replaced when the file changes",
-	client.CodeNoHistory:    "\nthe server's configuration says which topics keep messages (topics: history-messages)",
-	client.CodeNoPresence:   "\nthe server's configuration says which topics know who is there (topics: presence)",
+	client.CodeNoHistory:    "\nthe server's configuration says which topics keep messages (topics, history)",
+	client.CodeNoPresence:   "\nthe server's configuration says which topics know who is there (topics, presence)",
 	client.CodeBadTopic:     "\na topic is words with dots between them, such as chat.lobby; only sub takes patterns with * and >",
 }
 
