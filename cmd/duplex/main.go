@@ -80,7 +80,16 @@ type output struct{ stdout, stderr io.Writer }
 
 // untilSignal ends with ctx or at the first SIGINT or SIGTERM; a second one kills the process as usual.
 func untilSignal(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop)
-	return ctx, stop
+	ctx, cancel := context.WithCancel(ctx)
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		select {
+		case <-signals:
+		case <-ctx.Done():
+		}
+		signal.Stop(signals) // before anybody sees that ctx has ended, and perhaps sends the second one
+		cancel()
+	}()
+	return ctx, cancel
 }
