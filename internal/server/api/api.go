@@ -120,6 +120,17 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_ = control.SetWriteDeadline(time.Time{})
 }
 
+// Guard lets to next those through who may use the API, and answers the others as the API would.
+func (a *API) Guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := a.mayUse(&call{Request: r, rules: a.rules.Load()}); err != nil {
+			a.refuse(w, r, err)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
 func (a *API) serve(control *http.ResponseController, w http.ResponseWriter, r *http.Request) (any, error) {
 	c := &call{Request: r, rules: a.rules.Load()}
 	if err := a.mayUse(c); err != nil {

@@ -59,6 +59,19 @@ func TestKeys(t *testing.T) {
 	}
 }
 
+func TestGuard(t *testing.T) {
+	s := serve(t, nil)
+	guarded := s.api.Guard(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) }))
+	for key, status := range map[string]int{apiKey: http.StatusTeapot, "": 401, "wrong": 401} {
+		r := httptest.NewRequest("GET", "/metrics", nil)
+		r.Header.Set("X-API-Key", key)
+		w := httptest.NewRecorder()
+		if guarded.ServeHTTP(w, r); w.Code != status {
+			t.Errorf("%q: %d", key, w.Code)
+		}
+	}
+}
+
 func TestReload(t *testing.T) {
 	s := serve(t, nil)
 	if err := s.api.Reload(Config{Keys: []string{"new-key-0123456789abcdef"}}); err != nil {
