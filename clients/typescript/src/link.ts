@@ -20,6 +20,8 @@ export interface Host {
 
 /** A connection that lasted this long ends a row of failures. */
 const STABLE = 5_000;
+/** The slowest network that a connection is kept on while it uploads, in bytes a millisecond. */
+const SLOWEST = 16;
 /** Close codes after which the server does not want to see this client again. 4401 has rules of its own. */
 const FINAL = [1008, 4400, 4403, 4409];
 /** What the client says when it drops a connection that it wants to resume; 1000 is for the end. */
@@ -44,6 +46,7 @@ export class Link {
   private _tokenRetried = false;
   private _skew = 0; // of the server's clock
   private _sent = 0; // bytes given to the socket
+  private _heard = 0; // how many of them when something last came
   private _timer: unknown; // of the attempt, or until the next one
   private _beat: unknown;
   private _pong: unknown;
@@ -129,7 +132,7 @@ export class Link {
 
   private _receive(data: string | ArrayBuffer): void {
     clearTimeout(this._pong as number);
-    this._pong = undefined;
+    this._heard = this._sent;
     let frame: Frame;
     try {
       frame = decode(data);
@@ -177,7 +180,7 @@ export class Link {
   /** Ends the present connection without a word to anybody else. */
   private _drop(code: number, reason: string): void {
     for (const timer of [this._timer, this._beat, this._pong, this._refresh]) clearTimeout(timer as number);
-    this._attempt = this._pong = undefined;
+    this._attempt = undefined;
     const socket = this._socket;
     this._socket = undefined;
     try {
@@ -244,14 +247,16 @@ export class Link {
   /** Asks for a sign of life. What is still being sent stands before the question, so progress there counts as one. */
   private _probe(limit: number): void {
     const waiting = () => this._socket?.buffered ?? 0;
+    // What the system has taken may be on its way for long.
+    const allowed = limit + Math.min(this._sent - this._heard, 2 ** 20) / SLOWEST;
     const watch = (before: number, gone: number) => {
       clearTimeout(this._pong as number);
       this._pong = setTimeout(() => {
         const now = waiting();
         // The question itself, and a little more, disappears into the system even if nobody is there.
         if ((before || now) && this._sent - now - gone > 256) watch(now, this._sent - now);
-        else this._ended(1006, `no sign of life within ${limit} ms`);
-      }, limit);
+        else this._ended(1006, `no sign of life within ${Math.round(allowed)} ms`);
+      }, allowed);
     };
     watch(waiting(), this._sent - waiting());
     this.send(encode({ type: 'ping', id: this.nextId() }));

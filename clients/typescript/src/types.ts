@@ -199,7 +199,8 @@ export interface ClientOptions {
   connectTimeout?: number;
   /**
    * How long the server may be silent after it was asked for a sign of life, before the connection counts as lost. An upload that makes
-   * progress prolongs it. Default 10,000; half of it when the page has just woken up.
+   * progress prolongs it, and so does what was sent since the server was last heard: 65 s for a MiB. Default 10,000; half of it when the
+   * page has just woken up.
    */
   pongTimeout?: number;
   /**

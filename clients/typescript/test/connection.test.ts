@@ -194,24 +194,35 @@ describe('a connection that is half open', () => {
   });
 
   test('is alive while an upload makes progress, and not longer', async () => {
-    const stage = await connected({ pongTimeout: 4_000 }, { ping: 10_000 });
-    outcome(stage.client.publish('a', new Uint8Array(500_000)));
-    stage.peer.buffered = 500_000;
-    await vi.advanceTimersByTimeAsync(10_000);
-    for (let left = 400_000; left >= 0; left -= 100_000) {
+    const stage = await connected({ pongTimeout: 4_000 }, { ping: 600_000 });
+    outcome(stage.client.publish('a', new Uint8Array(160_000)));
+    stage.peer.buffered = 160_000;
+    await vi.advanceTimersByTimeAsync(600_000);
+    for (let left = 120_000; left >= 0; left -= 40_000) {
       stage.peer.buffered = left;
-      await vi.advanceTimersByTimeAsync(4_000);
+      await vi.advanceTimersByTimeAsync(14_100);
       expect(stage.client.state).toBe('open');
     }
-    await vi.advanceTimersByTimeAsync(4_000);
-    expect(stage.client.state).toBe('waiting');
+    await vi.advanceTimersByTimeAsync(14_100);
+    expect(stage.client.state).not.toBe('open');
   });
 
   test('is lost when an upload stands still', async () => {
-    const stage = await connected({ pongTimeout: 4_000 }, { ping: 10_000 });
-    outcome(stage.client.publish('a', new Uint8Array(500_000)));
-    stage.peer.buffered = 500_000;
-    await vi.advanceTimersByTimeAsync(14_100);
+    const stage = await connected({ pongTimeout: 4_000 }, { ping: 600_000 });
+    outcome(stage.client.publish('a', new Uint8Array(160_000)));
+    stage.peer.buffered = 160_000;
+    await vi.advanceTimersByTimeAsync(614_100);
+    expect(stage.client.state).not.toBe('open');
+  });
+
+  test('has longer when much was sent that nobody can see any more', async () => {
+    const stage = await connected({ pongTimeout: 4_000 }, { ping: 600_000 });
+    outcome(stage.client.publish('a', new Uint8Array(160_000)));
+    await vi.advanceTimersByTimeAsync(600_000 + 13_999);
+    expect(stage.client.state).toBe('open');
+    stage.peer.message('a', 1);
+    stage.page.check();
+    await vi.advanceTimersByTimeAsync(2_000);
     expect(stage.client.state).toBe('waiting');
   });
 });
