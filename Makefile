@@ -48,8 +48,8 @@ vet: $(TALLY_BIN) ## go vet and staticcheck, in every module
 unit: $(TALLY_BIN) ## tests of the main module but conformance, with the race detector, in random order
 	@$(TALLY_BIN) go $@ $(GO) test -json -race -shuffle=on -timeout 5m $$($(GO) list ./... | grep -v /conformance$$) ./.ci/tally
 
-scale: $(TALLY_BIN) ## a server with 15,000 connections and what goes with it: without the race detector, which unit has run it with
-	@$(TALLY_BIN) go $@ $(GO) test -json -count=1 -timeout 5m ./websocket/scaletest
+scale: $(TALLY_BIN) ## servers with up to 15,000 connections, and what goes with it: without the race detector, which unit has run it with
+	@$(TALLY_BIN) go $@ $(GO) test -json -count=1 -timeout 5m ./websocket/scaletest ./session/scaletest
 
 cross: $(TALLY_BIN) ## build the command and type-check all code and tests for other platforms
 	@$(TALLY_BIN) exit $@ $(SHELL) -ec '\
