@@ -1,5 +1,4 @@
-// Builds dist/ for npm, and with --web (npm run build does) also web/duplex-client.js, which the server embeds.
-// bundle() is what the tests compare web/duplex-client.js with.
+// Builds dist/ for npm, and web/duplex-client.js, which the server embeds.
 
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
@@ -27,11 +26,16 @@ export async function bundle(entry) {
   return outputFiles[0].text;
 }
 
+/** Makes the folder that npm gets as dist/. */
+export async function pack(folder) {
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true });
+  for (const entry of entries) writeFileSync(path.join(folder, `${entry}.js`), await bundle(entry));
+  const tsc = path.join(here, 'node_modules/.bin/tsc');
+  execFileSync(tsc, ['-p', path.join(here, 'tsconfig.build.json'), '--outDir', folder], { stdio: 'inherit' });
+}
+
 if (process.argv[1] === import.meta.filename) {
-  const dist = path.join(here, 'dist');
-  rmSync(dist, { recursive: true, force: true });
-  mkdirSync(dist);
-  for (const entry of entries) writeFileSync(path.join(dist, `${entry}.js`), await bundle(entry));
-  execFileSync(path.join(here, 'node_modules/.bin/tsc'), ['-p', path.join(here, 'tsconfig.build.json')], { stdio: 'inherit' });
+  await pack(path.join(here, 'dist'));
   writeFileSync(embedded, await bundle('duplex-client'));
 }

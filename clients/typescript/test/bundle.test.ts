@@ -1,11 +1,12 @@
 // What is delivered: its size, its types, and the copy that the server embeds.
 
 import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { expect, test } from 'vitest';
-import { bundle, embedded, entries } from '../build.js';
+import { expect, onTestFinished, test } from 'vitest';
+import { bundle, embedded, entries, pack } from '../build.js';
 
 const folder = path.resolve(import.meta.dirname, '..');
 
@@ -25,4 +26,30 @@ test.each(entries)('%s needs nothing that the oldest supported engines lack', as
   const code = await bundle(entry);
   expect(code).not.toMatch(/\bimport\s*[{*"'(]|\bTextEncoder\b|\bTextDecoder\b|\bCustomEvent\b|\bstructuredClone\b/);
   expect(code).not.toMatch(/\?\.|\?\?|\|\|=|\bmatchAll\b|\breplaceAll\b|\.at\(/);
+});
+
+test('the package works for those who install it: types, the READMEs\' programs, and Node', async () => {
+  const scratch = mkdtempSync(path.join(tmpdir(), 'duplex-client-'));
+  onTestFinished(() => rmSync(scratch, { recursive: true, force: true }));
+  const installed = path.join(scratch, 'node_modules/duplex-client');
+  await pack(path.join(installed, 'dist'));
+  cpSync(path.join(folder, 'package.json'), path.join(installed, 'package.json'));
+  writeFileSync(path.join(scratch, 'package.json'), '{"type":"module"}');
+  const theirs = 'declare const fetchToken: () => Promise<string>, show: (user: string | undefined, text: string) => void, '
+    + 'redraw: (page: import("duplex-client").History) => void, showCount: (count: number) => void;';
+  const programs = ['README.md', 'README.zh-CN.md'].flatMap((name) => [...readFileSync(path.join(folder, name), 'utf8').matchAll(/^```ts\n(.*?)^```$/gms)]);
+  expect(programs).toHaveLength(6);
+  programs.forEach(([, program], i) => writeFileSync(path.join(scratch, `${i}.ts`), `${program}\n${theirs}`));
+  for (const resolution of [['--module', 'nodenext'], ['--module', 'esnext', '--moduleResolution', 'bundler']]) {
+    execFileSync(path.join(folder, 'node_modules/.bin/tsc'), [
+      '--noEmit', '--strict', '--target', 'es2022', '--lib', 'es2022,dom', '--types', '', ...resolution,
+      ...programs.map((_, i) => path.join(scratch, `${i}.ts`)),
+    ], { cwd: scratch, stdio: ['ignore', 'inherit', 'inherit'] });
+  }
+  const check = `
+    import * as main from 'duplex-client'; import * as share from 'duplex-client/share';
+    import * as wechat from 'duplex-client/wechat'; import * as uni from 'duplex-client/uni';
+    console.log([main, share, wechat, uni].map(Object.keys).join());`;
+  writeFileSync(path.join(scratch, 'check.js'), check);
+  expect(execFileSync(process.execPath, ['check.js'], { cwd: scratch, encoding: 'utf8' }).trim()).toBe('Client,DuplexError,web,share,wechat,uniApp');
 });
