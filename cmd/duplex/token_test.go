@@ -3,15 +3,18 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/duplex-websocket/duplex/hub"
 	"github.com/duplex-websocket/duplex/internal/server/auth"
-	"github.com/duplex-websocket/duplex/session"
+	"github.com/duplex-websocket/duplex/websocket"
 )
 
 // tokenVerb runs the program and returns what it printed; it must exit with that code.
@@ -49,7 +52,7 @@ func TestTokenVerb(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			i, err := a.Authenticate(context.Background(), &session.Attempt{Token: strings.TrimSpace(token)})
+			i, err := a.Authenticate(context.Background(), &auth.Attempt{Token: strings.TrimSpace(token)})
 			if err != nil || i.User != "ann" || string(i.Info) != `{"name":"Ann"}` || len(i.Grants) != 2 ||
 				i.Grants[0] != (hub.Grant{Pattern: "a=b", Actions: hub.ActHistory}) ||
 				i.Grants[1] != (hub.Grant{Pattern: "chat.>", Actions: hub.ActSubscribe | hub.ActPublish}) {
@@ -94,5 +97,83 @@ func TestTokenVerbRefuses(t *testing.T) {
 	}
 	if token, _ := tokenVerb(t, exitOK, append(good, "--expires", "0")...); strings.Count(token, ".") != 2 {
 		t.Errorf("for ever: %q", token)
+	}
+}
+
+var fencedBlock = regexp.MustCompile("(?ms)^```(sh|yaml|json)\n(.*?)^```")
+
+// TestDocumentedTokens does what docs/authentication.md says under "In five lines": keys, a server with that configuration, a token; and with
+// what it shows as a token's claims.
+func TestDocumentedTokens(t *testing.T) {
+	text, err := os.ReadFile("../../docs/authentication.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := map[string]string{}
+	for _, b := range fencedBlock.FindAllStringSubmatch(string(text), -1) {
+		if _, has := blocks[b[1]]; !has {
+			blocks[b[1]] = b[2]
+		}
+	}
+	t.Chdir(t.TempDir())
+	if err := os.WriteFile("duplex.yaml", []byte(blocks["yaml"]), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var address, token string
+	for line := range strings.Lines(blocks["sh"]) {
+		args := strings.Fields(strings.TrimSuffix(strings.ReplaceAll(strings.TrimSpace(line), "'", ""), " &"))
+		switch {
+		case args[0] != "duplex":
+			t.Fatalf("the page has the command %q", line)
+		case args[1] == "serve":
+			stdout, _ := startProgram(t, append(args[1:], "--listen", "127.0.0.1:0")...)
+			address = strings.Replace(stdout.await(t, `(http://127\.0\.0\.1:\d+/)`), "http", "ws", 1) + "ws"
+		default:
+			token, _ = tokenVerb(t, exitOK, args[1:]...)
+		}
+	}
+	enter := func(token string) string {
+		t.Helper()
+		conn := dialTest(t, address)
+		if err := conn.Write(t.Context(), websocket.Text, fmt.Appendf(nil, `{"type":"connect","id":1,"token":%q}`, token)); err != nil {
+			t.Fatal(err)
+		}
+		_, reply, err := conn.Read(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(reply)
+	}
+	if reply := enter(strings.TrimSpace(token)); !strings.Contains(reply, `"user":"ann"`) {
+		t.Errorf("with the token: %s", reply)
+	}
+	if reply := enter(""); !strings.Contains(reply, "token-missing") {
+		t.Errorf("without: %s", reply)
+	}
+
+	var claims struct {
+		Subject string `json:"sub"`
+		Info    json.RawMessage
+		Topics  map[string][]string
+		Exp     int64
+		Iat     int64
+	}
+	decoder := json.NewDecoder(strings.NewReader(blocks["json"]))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&claims); err != nil {
+		t.Fatal(err)
+	}
+	secret, err := os.ReadFile("duplex.key")
+	if err != nil {
+		t.Fatal(err)
+	}
+	signed, err := auth.Sign(secret, "", "", auth.Said{
+		User: claims.Subject, Info: claims.Info, Topics: claims.Topics, Life: time.Duration(claims.Exp-claims.Iat) * time.Second,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if reply := enter(signed); !strings.Contains(reply, `"user":"ann"`) {
+		t.Errorf("with the claims of the page: %s", reply)
 	}
 }
