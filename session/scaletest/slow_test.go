@@ -45,7 +45,7 @@ var rules = []hub.Rule{
 func TestSlowSubscribers(t *testing.T) {
 	n := 5000
 	if raceDetector() {
-		n = 1000
+		n = 500
 	}
 	f := newFixture(t, n, n/50)
 	t.Run("drop-oldest", f.drop)
@@ -93,7 +93,9 @@ func newFixture(t *testing.T, n, slow int) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := session.New(h, session.Options{Outbox: outbox})
+	server := session.New(h, session.Options{Outbox: outbox, Accept: websocket.AcceptOptions{Options: websocket.Options{
+		WriteTimeout: -1, PingInterval: -1, CloseTimeout: 4 * patience, // it is not about those who read nothing for ever
+	}}})
 	web := httptest.NewUnstartedServer(http.Handler(server))
 	web.Listener = cramped{web.Listener}
 	web.Start()
