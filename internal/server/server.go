@@ -136,11 +136,18 @@ func (n *node) start() {
 	}
 }
 
-// drain ends everything. Who is still there at the deadline is cut off, which is not an error of ours. Operators can see how it
+// drain ends everything, after Drain.Delay. Who is still there at the deadline is cut off, which is not an error of ours. Operators can see how it
 // goes until the end, if they have a listener of their own.
 func (n *node) drain(ctx context.Context) error {
 	n.health.draining.Store(true)
-	timeout := n.current().Drain.Timeout
+	delay, timeout := n.current().Drain.Delay, n.current().Drain.Timeout
+	if delay > 0 {
+		n.logger.Info("not ready any more; waiting for load balancers to notice", "delay", delay)
+		select {
+		case <-time.After(delay):
+		case <-ctx.Done():
+		}
+	}
 	began := time.Now()
 	n.logger.Info("draining", "connections", n.connections(), "timeout", timeout)
 	ctx, cancel := context.WithTimeout(ctx, timeout)

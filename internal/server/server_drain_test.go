@@ -1,6 +1,8 @@
 package server
 
 import (
+	"context"
+	"errors"
 	"net"
 	"net/http"
 	"os"
@@ -66,6 +68,38 @@ func TestDrainDeadline(t *testing.T) {
 	stop() // nobody reads, so nobody answers the close frame
 	if took := time.Since(began); took > 3*time.Second {
 		t.Errorf("stopping took %v", took)
+	}
+}
+
+// TestDrainDelay: for a while the server only says that it is going to stop.
+func TestDrainDelay(t *testing.T) {
+	n, err := newNode(Config{Settings: configured(t, "drain: {delay: 1h}\n"), Log: newLogbook()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.close()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	if err := n.listen(ctx); err != nil {
+		t.Fatal(err)
+	}
+	n.start()
+	address := n.public.url()
+	ann := join(t, address, "")
+	drained := make(chan error)
+	go func() { drained <- n.drain(ctx) }()
+	n.config.Log.(*logbook).await(t, "not ready any more", "delay=1h")
+	if response, body := get(t, address+"readyz", nil); response.StatusCode != 503 || body != "draining\n" {
+		t.Errorf("%d %q", response.StatusCode, body)
+	}
+	for _, p := range []*peer{ann, join(t, address, "")} {
+		if reply := p.ask(map[string]any{"type": "ping"}); reply["type"] != "reply" {
+			t.Error(reply)
+		}
+	}
+	cancel()
+	if err := <-drained; err != nil && !errors.Is(err, context.Canceled) {
+		t.Error(err)
 	}
 }
 

@@ -57,7 +57,8 @@ type TLS struct {
 
 // Drain is how the server stops.
 type Drain struct {
-	Timeout time.Duration `yaml:"timeout" default:"10s" min:"0s" max:"1h" help:"How long connections get to end after SIGTERM; what is left then is cut."`
+	Delay   time.Duration `yaml:"delay" default:"0s" min:"0s" max:"1h" help:"How long the server goes on as before after SIGTERM, while /readyz answers 503 already: for load balancers to notice."`
+	Timeout time.Duration `yaml:"timeout" default:"10s" min:"0s" max:"1h" help:"How long connections then get to end; what is left then is cut."`
 	Rate    int           `yaml:"rate" default:"1000" min:"1" max:"1000000" restart:"true" help:"Connections closed a second, so that clients do not all come back at once."`
 	Retry   time.Duration `yaml:"retry" default:"500ms" min:"1ms" max:"1h" restart:"true" help:"How long clients are told to wait before they come back."`
 	Spread  time.Duration `yaml:"spread" default:"5s" min:"1ms" max:"1h" restart:"true" help:"And at most so much longer, at random for each of them."`

@@ -99,7 +99,7 @@ func TestFile(t *testing.T) {
 	if !slices.Equal(c.Origins, []string{"https://example.com", "https://*.example.org:*"}) || len(c.ProxyNetworks()) != 2 {
 		t.Errorf("%v, %v", c.Origins, c.ProxyNetworks())
 	}
-	if c.Drain != (Drain{time.Minute, 50, 2 * time.Second, 5 * time.Second}) || c.Log != (Log{"debug", "json"}) || c.Compression != "takeover" {
+	if c.Drain != (Drain{0, time.Minute, 50, 2 * time.Second, 5 * time.Second}) || c.Log != (Log{"debug", "json"}) || c.Compression != "takeover" {
 		t.Errorf("%+v, %+v", c.Drain, c.Log)
 	}
 	if c.Limits.Frame != 64<<10 || c.Limits.Subscriptions != 10 || c.Limits.Requests != 16 || c.Limits.CommandsRate != 0.5 {
@@ -171,7 +171,7 @@ func TestMistakes(t *testing.T) {
 		{"enum", "log: {level: warning}\n", []string{`log.level: "warning" is not one of debug, info, warn and error; did you mean warn?`}},
 		{"enum like no other", "log: {format: xml-document}\n", []string{`log.format: "xml-document" is not one of text and json`}},
 		{"list for a value", "listen: [a, b]\n", []string{"listen: a value is expected here, not a list"}},
-		{"value for a group", "drain: 10s\n", []string{`drain: keys are expected here (timeout, rate, retry, spread), not "10s"`}},
+		{"value for a group", "drain: 10s\n", []string{`drain: keys are expected here (delay, timeout, rate, retry, spread), not "10s"`}},
 		{"list at the top", "- listen\n", []string{"not a list"}},
 		{"keys for objects", "topics:\n  chat.*: {}\n", []string{"duplex.yaml:2: topics: a list is expected here, each entry beginning with a dash, not keys with values"}},
 		{"keys in a list", "origins: [{a: b}]\n", []string{"origins: a list of values is expected here, but one of them is keys with values"}},
