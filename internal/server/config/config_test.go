@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -369,6 +370,32 @@ func TestSizes(t *testing.T) {
 		if _, err := ParseSize(text); err == nil {
 			t.Errorf("%q is a size", text)
 		}
+	}
+}
+
+var yamlBlock = regexp.MustCompile("(?ms)^```yaml\n(.*?)^```")
+
+// TestExamples: what the documentation shows is a configuration.
+func TestExamples(t *testing.T) {
+	found := 0
+	for _, name := range []string{"configuration.md", "operations.md", "authentication.md", "webhooks.md", "http-api.md"} {
+		content, err := os.ReadFile(filepath.Join("..", "..", "..", "docs", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, block := range yamlBlock.FindAllSubmatch(content, -1) {
+			example := string(block[1])
+			if strings.Contains(example, "not of duplex.yaml") {
+				continue
+			}
+			found++
+			if _, err := Load(Input{File: write(t, example)}); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	}
+	if found < 4 {
+		t.Errorf("only %d examples", found)
 	}
 }
 
