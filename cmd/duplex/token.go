@@ -17,7 +17,7 @@ type tokenCmd struct {
 	Alg      string        `placeholder:"NAME" help:"HS256, RS256, ES256 or EdDSA, to make sure (default: what the key is good for)."`
 	User     string        `placeholder:"NAME" help:"Whose token it is."`
 	Expires  time.Duration `default:"1h" help:"How long it is good for; 0: for ever, which servers refuse by default (default ${default})."`
-	Topic    []string      `sep:"none" placeholder:"PATTERN=ACTION,..." help:"Allow subscribe, publish, history or presence for these topics; may be repeated."`
+	Topic    []string      `sep:"none" placeholder:"PATTERN=ACTION,..." help:"Allow subscribe, publish, history or presence; may be repeated."`
 	Info     string        `placeholder:"JSON" help:"Object that others see beside the user."`
 	Issuer   string        `placeholder:"TEXT" help:"Who issues it (iss)."`
 	Audience []string      `placeholder:"TEXT" help:"Whom it is for (aud); may be repeated."`
@@ -25,7 +25,7 @@ type tokenCmd struct {
 
 	NewSecret  bool   `help:"Make a secret for HS256, and no token."`
 	NewKeypair string `placeholder:"KIND" help:"Make a private and a public key, and no token: ed25519, p256 or rsa."`
-	Out        string `placeholder:"FILE" help:"Where --new-secret or --new-keypair writes; the public key goes beside it, into FILE.pub (default duplex.key)."`
+	Out        string `placeholder:"FILE" help:"Where these write; the public key goes beside it, into FILE.pub (default duplex.key)."`
 }
 
 // Run prints a token, or writes files with keys.
@@ -104,7 +104,8 @@ func (c *tokenCmd) newKeypair(out output) error {
 	if err := writeNew(name+".pub", public, 0o644); err != nil {
 		return errors.Join(err, os.Remove(name))
 	}
-	fmt.Fprintf(out.stdout, "%s: the private key, which makes tokens (%s)\n%s.pub: the public key, for the server's configuration\n", name, algorithm, name)
+	fmt.Fprintf(out.stdout, "%s: the private key, which makes tokens (%s)\n", name, algorithm)
+	fmt.Fprintf(out.stdout, "%s.pub: the public key, for the server's configuration\n", name)
 	return nil
 }
 

@@ -42,7 +42,8 @@ func TestPublish(t *testing.T) {
 		{Data: []byte(`null`)}, {Data: []byte{1, 2, 0xff}, Binary: true}, {Data: []byte{}, Binary: true},
 	} {
 		m := ann.messages[i]
-		if string(m.Data) != string(want.Data) || m.Binary != want.Binary || m.Key != want.Key || m.ID != want.ID || string(m.Meta) != string(want.Meta) || m.From.User != "" {
+		if string(m.Data) != string(want.Data) || m.Binary != want.Binary || m.Key != want.Key || m.ID != want.ID ||
+			string(m.Meta) != string(want.Meta) || m.From.User != "" {
 			t.Errorf("message %d: %+v", i, m)
 		}
 	}
@@ -54,7 +55,8 @@ func TestBroadcast(t *testing.T) {
 	s.want(s.do("POST", "/api/broadcast", `{"topics":["chat.a","bad..topic","chat.b","small"],"data":"0123456789","messageId":"1"}`), &got)
 	r := got.Results
 	if len(r) != 4 || r[0].Topic != "chat.a" || r[0].Error != nil || r[2].Offset <= r[0].Offset ||
-		r[1].Error == nil || r[1].Error.Code != hub.CodeBadTopic || r[3].Error == nil || r[3].Error.Code != hub.CodeTooLarge || r[3].Topic != "small" {
+		r[1].Error == nil || r[1].Error.Code != hub.CodeBadTopic || r[3].Error == nil || r[3].Error.Code != hub.CodeTooLarge ||
+		r[3].Topic != "small" {
 		t.Errorf("got %+v", r)
 	}
 	s.wantError(s.do("POST", "/api/broadcast", `{"topics":[],"data":1}`), 400, hub.CodeBadRequest, "topics is missing")
@@ -89,16 +91,19 @@ func TestHistory(t *testing.T) {
 	}
 	all := ask("")
 	if last := all.Messages[5]; len(all.Messages) != 6 || all.More || last.Base64 == nil || string(*last.Base64) != "\xff" || last.Data != nil ||
-		last.From.User != "ann" || string(last.From.Info) != `{"name":"Ann"}` || last.ID != "m" || last.Key != "k" || last.Time < time.Now().Add(-time.Minute).UnixMilli() {
+		last.From.User != "ann" || string(last.From.Info) != `{"name":"Ann"}` || last.ID != "m" || last.Key != "k" ||
+		last.Time < time.Now().Add(-time.Minute).UnixMilli() {
 		t.Errorf("got %+v", all)
 	}
 	if m := all.Messages[0]; m.From != nil || string(m.Data) != "1" || m.Base64 != nil || m.Offset != at[1] {
 		t.Errorf("got %+v", m)
 	}
-	if p := ask(fmt.Sprintf("&limit=2&before=%d", at[4])); len(p.Messages) != 2 || p.Messages[1].Offset != at[3] || !p.More || p.Epoch != all.Epoch {
+	if p := ask(fmt.Sprintf("&limit=2&before=%d", at[4])); len(p.Messages) != 2 || p.Messages[1].Offset != at[3] || !p.More ||
+		p.Epoch != all.Epoch {
 		t.Errorf("backwards: %+v", p)
 	}
-	if p := ask(fmt.Sprintf("&limit=2&after=%d&epoch=%s", at[1], all.Epoch)); len(p.Messages) != 2 || p.Messages[0].Offset != at[2] || !p.More || p.Lost {
+	if p := ask(fmt.Sprintf("&limit=2&after=%d&epoch=%s", at[1], all.Epoch)); len(p.Messages) != 2 || p.Messages[0].Offset != at[2] ||
+		!p.More || p.Lost {
 		t.Errorf("forwards: %+v", p)
 	}
 	if p := ask("&after=1&epoch=old"); !p.Lost || len(p.Messages) != 6 {
@@ -131,7 +136,8 @@ func TestPresence(t *testing.T) {
 	}
 	var got, counted, nobody who
 	s.want(s.do("GET", "/api/presence?topic=chat.lobby", nil), &got)
-	if got.Count != 2 || got.Connections != 3 || got.Users == nil || len(*got.Users) != 2 || (*got.Users)[0].User != "ann" || (*got.Users)[0].Connections != 2 || string((*got.Users)[1].Info) != `{"name":"~x"}` {
+	if got.Count != 2 || got.Connections != 3 || got.Users == nil || len(*got.Users) != 2 || (*got.Users)[0].User != "ann" ||
+		(*got.Users)[0].Connections != 2 || string((*got.Users)[1].Info) != `{"name":"~x"}` {
 		t.Errorf("got %+v", got)
 	}
 	s.want(s.do("GET", "/api/presence?topic=scores.a", nil), &counted)
@@ -175,7 +181,8 @@ func TestLists(t *testing.T) {
 	}
 	var anns, two, nobody sessionPage
 	s.want(s.do("GET", "/api/sessions?user=ann", nil), &anns)
-	if len(anns.Sessions) != 2 || anns.Sessions[0].ID() != "s1" || !reflect.DeepEqual(anns.Sessions[0].Topics, []string{"chat.a", "chat.b", "quotes.>"}) ||
+	if len(anns.Sessions) != 2 || anns.Sessions[0].ID() != "s1" ||
+		!reflect.DeepEqual(anns.Sessions[0].Topics, []string{"chat.a", "chat.b", "quotes.>"}) ||
 		anns.Sessions[0].Since < before || anns.Sessions[1].Topics == nil || anns.Sessions[0].Anonymous {
 		t.Errorf("got %+v", anns)
 	}
@@ -231,7 +238,8 @@ func TestDisconnect(t *testing.T) {
 	} {
 		s.wantError(s.do("POST", "/api/disconnect", body), 400, hub.CodeBadRequest, words)
 	}
-	s.wantError(s.do("POST", "/api/disconnect", `{"user":"ann","message":"`+strings.Repeat("x", 121)+`"}`), 413, hub.CodeTooLarge, "message: at most 120")
+	s.wantError(s.do("POST", "/api/disconnect", `{"user":"ann","message":"`+strings.Repeat("x", 121)+`"}`), 413, hub.CodeTooLarge,
+		"message: at most 120")
 	s.wantError(s.do("POST", "/api/disconnect?user=bob", `{"user":"ann"}`), 400, hub.CodeBadRequest, "takes no query")
 	if len(bob.ended) != 0 {
 		t.Error("bob was disconnected by a wrong request")
@@ -267,7 +275,8 @@ func TestRevoke(t *testing.T) {
 			t.Errorf("%+v", why)
 		}
 	}
-	if took := time.Since(began); n.Sessions != 2 || len(bob.ended) != 0 || !reflect.DeepEqual(s.revoked, []string{"ann"}) || took > time.Second {
+	if took := time.Since(began); n.Sessions != 2 || len(bob.ended) != 0 || !reflect.DeepEqual(s.revoked, []string{"ann"}) ||
+		took > time.Second {
 		t.Errorf("%d sessions, %v in %v", n.Sessions, s.revoked, took)
 	}
 	s.wantError(s.do("POST", "/api/revoke", `{}`), 400, hub.CodeBadRequest, "user is missing")
@@ -315,9 +324,11 @@ func TestRequestsThatAreRefused(t *testing.T) {
 		{"GET", "/api/histori", nil, nil, 404, codeNotFound, `did you mean "/api/history"?`},
 		{"GET", "/api/", nil, nil, 404, codeNotFound, "there is nothing at"},
 		{"GET", "/api/" + strings.Repeat("x", 3000), nil, nil, 404, codeNotFound, "there are /api/broadcast"},
-		{"POST", "/api/publish", `{"topic":"a","data":1}`, []string{"Content-Type", "text/plain"}, 415, codeContentType, "Content-Type: application/json, or"},
+		{"POST", "/api/publish", `{"topic":"a","data":1}`, []string{"Content-Type", "text/plain"}, 415, codeContentType,
+			"Content-Type: application/json, or"},
 		{"POST", "/api/publish", `{"topic":"a","data":1}`, []string{"Content-Type", ""}, 415, codeContentType, "application/json"},
-		{"POST", "/api/revoke", `{"user":"a"}`, []string{"Content-Type", "application/x-www-form-urlencoded"}, 415, codeContentType, "application/json"},
+		{"POST", "/api/revoke", `{"user":"a"}`, []string{"Content-Type", "application/x-www-form-urlencoded"}, 415, codeContentType,
+			"application/json"},
 		{"POST", "/api/publish", `{"topic":"a","data":"` + strings.Repeat("x", 100) + `"}`, nil, 413, hub.CodeTooLarge, "at most 100 bytes"},
 		{"POST", "/api/publish?topic=a", make([]byte, 101), nil, 413, hub.CodeTooLarge, "at most 100 bytes"},
 		{"POST", "/api/publish", []byte{1}, nil, 400, hub.CodeBadRequest, "topic is missing"},
@@ -370,7 +381,8 @@ func TestErrorsOfTheHub(t *testing.T) {
 	} {
 		s := serve(t, func(_ *Config, o *Options) { o.Shed = func(context.Context, float64) (int, error) { return 0, c.err } })
 		a := s.do("POST", "/api/shed", `{"fraction":1}`)
-		if p := s.wantError(a, c.status, c.code, ""); strings.Contains(p.Message, "password") || a.Header.Get("Retry-After") != c.retry || (p.Retry > 0) != (c.retry != "") {
+		if p := s.wantError(a, c.status, c.code, ""); strings.Contains(p.Message, "password") || a.Header.Get("Retry-After") != c.retry ||
+			(p.Retry > 0) != (c.retry != "") {
 			t.Errorf("%v: %+v, Retry-After %q", c.err, p, a.Header.Get("Retry-After"))
 		}
 	}

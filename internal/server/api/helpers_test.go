@@ -189,7 +189,8 @@ func (s *server) wantError(a answer, status int, code hub.Code, words string) pr
 	if err := json.Unmarshal([]byte(a.body), &told); err != nil {
 		s.Fatalf("%v in %q", err, a.body)
 	}
-	if a.StatusCode != status || told.Error.Code != code || !strings.Contains(told.Error.Message, words) || a.Header.Get("Content-Type") != "application/json" {
+	if a.StatusCode != status || told.Error.Code != code || !strings.Contains(told.Error.Message, words) ||
+		a.Header.Get("Content-Type") != "application/json" {
 		s.Errorf("got %s, %+v; want %d, %s with %q", a.Status, told.Error, status, code, words)
 	}
 	return told.Error

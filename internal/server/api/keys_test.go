@@ -98,19 +98,24 @@ func TestWithoutKeys(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, header := range map[string][]string{
-		"address": nil, "name": {"Host", "localhost:" + port}, "IPv6": {"Host", "[::1]:" + port}, "no port": {"Host", "127.0.0.1"}, "capital": {"Host", "LocalHost"},
+		"address": nil, "name": {"Host", "localhost:" + port}, "IPv6": {"Host", "[::1]:" + port}, "no port": {"Host", "127.0.0.1"},
+		"capital": {"Host", "LocalHost"},
 	} {
 		if a := s.do("GET", "/api/topics", nil, append(header, "Authorization", "")...); a.StatusCode != 200 {
 			t.Errorf("%s: %s %s", name, a.Status, a.body)
 		}
 	}
 	for name, header := range map[string][]string{
-		"rebound name": {"Host", "evil.example:" + port}, "rebound name like ours": {"Host", "localhost.evil.example"}, "0.0.0.0": {"Host", "0.0.0.0:" + port},
+		"rebound name": {"Host", "evil.example:" + port}, "rebound name like ours": {"Host", "localhost.evil.example"},
+		"0.0.0.0":           {"Host", "0.0.0.0:" + port},
 		"address elsewhere": {"Host", "192.168.1.2:" + port}, "page": {"Origin", "http://127.0.0.1:" + port}, "file": {"Origin", "null"},
-		"navigation": {"Sec-Fetch-Site", "none"}, "image": {"Sec-Fetch-Mode", "no-cors"}, "link": {"Referer", "http://evil.example/"}, "cookie": {"Cookie", "a=b"},
-		"proxy": {"X-Forwarded-For", "203.0.113.7"}, "proxy 2": {"Forwarded", "for=203.0.113.7"}, "proxy 3": {"Via", "1.1 x"}, "proxy 4": {"X-Real-IP", "203.0.113.7"},
+		"navigation": {"Sec-Fetch-Site", "none"}, "image": {"Sec-Fetch-Mode", "no-cors"}, "link": {"Referer", "http://evil.example/"},
+		"cookie": {"Cookie", "a=b"},
+		"proxy":  {"X-Forwarded-For", "203.0.113.7"}, "proxy 2": {"Forwarded", "for=203.0.113.7"}, "proxy 3": {"Via", "1.1 x"},
+		"proxy 4": {"X-Real-IP", "203.0.113.7"},
 	} {
-		s.wantError(s.do("POST", "/api/publish", `{"topic":"a","data":1}`, header...), 403, codeNoKeys, "configure one with api.keys or api.key-file")
+		s.wantError(s.do("POST", "/api/publish", `{"topic":"a","data":1}`, header...), 403, codeNoKeys,
+			"configure one with api.keys or api.key-file")
 		s.wantError(s.do("GET", "/api/topics", nil, header...), 403, codeNoKeys, name[:0])
 	}
 	for name, change := range map[string]func(*http.Request){

@@ -24,6 +24,9 @@ const MaxToken = 8 << 10
 // Attempt is what a client shows to be let in.
 type Attempt = session.Attempt
 
+// Check says who a client is, as session.Options.Authenticate does.
+type Check = func(context.Context, *session.Attempt) (hub.Identity, error)
+
 // Options are the surroundings of an Authenticator. The zero value is usable.
 type Options struct {
 	// Transport fetches the keys of issuers. Default: one of its own, which uses the proxy that the environment names.
@@ -106,8 +109,8 @@ func (a *Authenticator) issuerFor(s Issuer, previous *rules) *issuer {
 	return found
 }
 
-// Authenticate says who a client is; it is for session.Options.Authenticate. The error is an *hub.Error: token-missing, token-invalid, token-expired, token-revoked,
-// too-large, or unavailable when the keys of an issuer cannot be had. Its text says nothing about tokens of others or keys.
+// Authenticate says who a client is; it is for session.Options.Authenticate. The error is an *hub.Error: token-missing, token-invalid,
+// token-expired, token-revoked, too-large, or unavailable when the keys of an issuer cannot be had. Its text says nothing about tokens of others or keys.
 func (a *Authenticator) Authenticate(ctx context.Context, at *session.Attempt) (hub.Identity, error) {
 	r := a.rules.Load()
 	if r.Open() {
@@ -129,14 +132,14 @@ func (a *Authenticator) Authenticate(ctx context.Context, at *session.Attempt) (
 		if why, ok := errors.AsType[*hub.Error](err); ok {
 			return hub.Identity{}, why
 		}
-		return hub.Identity{}, hub.Errorf(hub.CodeTokenInvalid, "the token cannot be accepted: its form, its algorithm, its key or its signature is wrong")
+		return hub.Identity{}, errForged
 	}
 	return identity, nil
 }
 
 // Guard makes of authenticate one that also refuses users who were revoked while it was at work, and so slipped past both Revoke and
 // whoever ended the sessions after that. It is for what takes time besides Authenticate, such as webhooks.
-func (a *Authenticator) Guard(authenticate func(context.Context, *session.Attempt) (hub.Identity, error)) func(context.Context, *session.Attempt) (hub.Identity, error) {
+func (a *Authenticator) Guard(authenticate Check) Check {
 	return func(ctx context.Context, at *session.Attempt) (hub.Identity, error) {
 		began := time.Now()
 		identity, err := authenticate(ctx, at)
@@ -147,7 +150,10 @@ func (a *Authenticator) Guard(authenticate func(context.Context, *session.Attemp
 	}
 }
 
-var errRevoked = hub.Errorf(hub.CodeTokenRevoked, "the token was revoked; get a new one")
+var (
+	errRevoked = hub.Errorf(hub.CodeTokenRevoked, "the token was revoked; get a new one")
+	errForged  = hub.Errorf(hub.CodeTokenInvalid, "the token cannot be accepted: its form, its algorithm, its key or its signature is wrong")
+)
 
 func anonymous(at *session.Attempt) hub.Identity {
 	return hub.Identity{User: at.Anonymous, Anonymous: true}
@@ -290,7 +296,8 @@ func findToken(at *session.Attempt, cookie string) (string, error) {
 		case len(token) > MaxToken:
 			return "", hub.Errorf(hub.CodeTooLarge, "a token has at most %d bytes, not %d", MaxToken, len(token))
 		case first != "":
-			return "", hub.Errorf(hub.CodeTokenInvalid, "there are two different tokens; send one (connect, Authorization, cookie and subprotocol are looked at)")
+			return "", hub.Errorf(hub.CodeTokenInvalid,
+				"there are two different tokens; send one (connect, Authorization, cookie and subprotocol are looked at)")
 		default:
 			first = token
 		}

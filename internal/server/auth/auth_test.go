@@ -34,7 +34,8 @@ func TestWhatATokenSays(t *testing.T) {
 	exp := time.Now().Add(time.Minute).Truncate(time.Second)
 	i := accepts(t, a, hs256(t, say{
 		"sub": "Änn 1", "exp": exp.Unix(), "info": map[string]any{"name": "Ann"}, "nbf": time.Now().Unix(),
-		"topics": map[string]any{"quotes.*": []string{"subscribe"}, "chat.>": []string{"publish", "subscribe", "history", "presence"}, "none": []string{}},
+		"topics": map[string]any{"quotes.*": []string{"subscribe"}, "chat.>": []string{"publish", "subscribe", "history", "presence"},
+			"none": []string{}},
 	}), "Änn 1")
 	want := []hub.Grant{{Pattern: "chat.>", Actions: hub.ActAll}, {Pattern: "quotes.*", Actions: hub.ActSubscribe}}
 	if !reflect.DeepEqual(i.Grants, want) || string(i.Info) != `{"name":"Ann"}` || !i.Expires.Equal(exp) {
@@ -96,7 +97,8 @@ func TestClaimsThatAreRefused(t *testing.T) {
 // TestForgedTokens: what was not signed by a key of ours learns only that it is wrong.
 func TestForgedTokens(t *testing.T) {
 	rsaKey, other := signers()[RS256], signers()[EdDSA]
-	a := newAuth(t, Config{Keys: []Key{{File: file(t, string(rsaKey.pem())), Algorithm: RS256, ID: "r1"}, {File: file(t, secret), Algorithm: HS256}}})
+	a := newAuth(t, Config{Keys: []Key{{File: file(t, string(rsaKey.pem())), Algorithm: RS256, ID: "r1"},
+		{File: file(t, secret), Algorithm: HS256}}})
 	good := rsaKey.sign(t, say{"kid": "r1"}, nil)
 	accepts(t, a, good, "ann")
 	parts := strings.Split(good, ".")
@@ -212,11 +214,13 @@ func TestWhereTheTokenIs(t *testing.T) {
 		{"another cookie", "", header("Cookie", "sessions="+ann), "a token is needed", hub.CodeTokenMissing},
 		{"subprotocol", "", header("Sec-WebSocket-Protocol", "duplex.v1, duplex.token."+ann), "ann", ""},
 		{"subprotocol in two headers", "", header("Sec-WebSocket-Protocol", "duplex.v1", "Sec-WebSocket-Protocol", "duplex.token."+ann), "ann", ""},
-		{"everywhere", ann, header("Authorization", "Bearer "+ann, "Cookie", "session="+ann, "Sec-WebSocket-Protocol", "duplex.token."+ann), "ann", ""},
+		{"everywhere", ann, header("Authorization", "Bearer "+ann, "Cookie", "session="+ann, "Sec-WebSocket-Protocol",
+			"duplex.token."+ann), "ann", ""},
 		{"another scheme beside", ann, header("Authorization", "Basic "+bob), "ann", ""},
 		{"nowhere", "", header("Authorization", "Bearer ", "Cookie", "session="), "a token is needed", hub.CodeTokenMissing},
 		{"two people", ann, header("Authorization", "Bearer "+bob), "two different tokens", hub.CodeTokenInvalid},
-		{"two people in the handshake", "", header("Cookie", "session="+ann, "Sec-WebSocket-Protocol", "duplex.token."+bob), "two different tokens", hub.CodeTokenInvalid},
+		{"two people in the handshake", "", header("Cookie", "session="+ann, "Sec-WebSocket-Protocol", "duplex.token."+bob),
+			"two different tokens", hub.CodeTokenInvalid},
 		{"two cookies", "", header("Cookie", "session="+ann+"; session="+bob), "two different tokens", hub.CodeTokenInvalid},
 		{"huge in the handshake", "", header("Authorization", "Bearer "+strings.Repeat("x", MaxToken+1)), "8192 bytes", hub.CodeTooLarge},
 	} {
@@ -322,7 +326,8 @@ func TestReload(t *testing.T) {
 	wg.Wait()
 	refuses(t, a, token1, hub.CodeTokenInvalid, "")
 	accepts(t, a, token2, "bob")
-	if err := a.Reload(Config{Keys: []Key{{File: "missing", Algorithm: HS256}}}); err == nil || !strings.Contains(err.Error(), "keys[0].file: ") {
+	if err := a.Reload(Config{Keys: []Key{{File: "missing", Algorithm: HS256}}}); err == nil ||
+		!strings.Contains(err.Error(), "keys[0].file: ") {
 		t.Errorf("a missing file: %v", err)
 	}
 	accepts(t, a, token2, "bob")
@@ -332,7 +337,8 @@ func TestReload(t *testing.T) {
 func FuzzToken(f *testing.F) {
 	a := newAuth(f, withSecret(f))
 	f.Add(hs256(f, nil), `{"sub":"ann","exp":4102444800}`)
-	f.Add(sign(f, jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, nil, nil), `{"sub":"a","exp":1e300,"topics":{"a.>":["publish"]},"info":{}}`)
+	f.Add(sign(f, jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, nil, nil),
+		`{"sub":"a","exp":1e300,"topics":{"a.>":["publish"]},"info":{}}`)
 	f.Add("a.b.c", `{"sub":"a","exp":-9e18,"iat":9e18,"aud":["x"],"topics":null,"info":null}`)
 	key := []byte(secret)
 	f.Fuzz(func(t *testing.T, token, said string) {
@@ -349,8 +355,10 @@ func FuzzToken(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		i, err := a.Authenticate(t.Context(), &session.Attempt{Token: signed + "." + base64.RawURLEncoding.EncodeToString(signature), Anonymous: "~1"})
-		if err == nil && (CheckUser(i.User) != nil || i.Anonymous || len(i.Info) > MaxInfo || len(i.Grants) > MaxGrants || i.Expires.Before(time.Now())) {
+		i, err := a.Authenticate(t.Context(), &session.Attempt{Token: signed + "." + base64.RawURLEncoding.EncodeToString(signature),
+			Anonymous: "~1"})
+		if err == nil && (CheckUser(i.User) != nil || i.Anonymous || len(i.Info) > MaxInfo || len(i.Grants) > MaxGrants ||
+			i.Expires.Before(time.Now())) {
 			t.Errorf("%q made %+v", said, i)
 		}
 	})

@@ -16,9 +16,11 @@ import (
 
 func TestValidate(t *testing.T) {
 	good := Config{
-		Keys:    []Key{{File: "a", Algorithm: HS256, ID: "1"}, {File: "b", Algorithm: HS256, ID: "1", Issuer: "x"}, {File: "c", Algorithm: EdDSA}, {File: "d", Algorithm: EdDSA}},
-		Issuers: []Issuer{{Issuer: "https://id.example.com/", URL: "https://id.example.com/keys"}, {Issuer: "dev", URL: "http://localhost:3000/keys"}},
-		Cookie:  "session", Leeway: time.Minute,
+		Keys: []Key{{File: "a", Algorithm: HS256, ID: "1"}, {File: "b", Algorithm: HS256, ID: "1", Issuer: "x"},
+			{File: "c", Algorithm: EdDSA}, {File: "d", Algorithm: EdDSA}},
+		Issuers: []Issuer{{Issuer: "https://id.example.com/", URL: "https://id.example.com/keys"},
+			{Issuer: "dev", URL: "http://localhost:3000/keys"}},
+		Cookie: "session", Leeway: time.Minute,
 	}
 	if err := good.Validate(); err != nil {
 		t.Fatal(err)
@@ -30,17 +32,20 @@ func TestValidate(t *testing.T) {
 	for says, c := range map[string]Config{
 		"keys[0].file: a path is needed":                {Keys: []Key{{Algorithm: HS256}}},
 		`keys[0].algorithm: one of HS256, RS256, ES256`: {Keys: []Key{{File: "a", Algorithm: "none"}}},
-		`, not "RS512"`:                                   {Keys: []Key{{File: "a", Algorithm: "RS512"}}},
-		"keys[1].id: keys[0] has the same":                {Keys: []Key{{File: "a", Algorithm: HS256, ID: "1"}, {File: "b", Algorithm: HS256, ID: "1"}}},
-		"keys[0].user-prefix: at most 64":                 {Keys: []Key{{File: "a", Algorithm: HS256, UserPrefix: strings.Repeat("a", 65)}}},
-		"keys: at most 64 are allowed, not 65":            {Keys: make([]Key, 65)},
-		"issuers[0].issuer: what its tokens say":          {Issuers: []Issuer{{URL: "https://id.example.com"}}},
-		"issuers[1].issuer: is that of issuers[0]":        {Issuers: []Issuer{{Issuer: "i", URL: "https://id.example.com"}, {Issuer: "i", URL: "https://id.example.com"}}},
-		"use https (http is for loopback addresses)":      issuer("http://id.example.com/keys"),
-		"issuers[0].url: an address such as":              issuer("file:///etc/passwd"),
-		`is needed, not ""`:                               issuer(""),
-		"a user in the address is not allowed":            issuer("https://a:b@id.example.com"),
-		`issuers[0].algorithms[1]: one of RS256`:          {Issuers: []Issuer{{Issuer: "i", URL: "https://id.example.com", Algorithms: []string{EdDSA, HS256}}}},
+		`, not "RS512"`: {Keys: []Key{{File: "a", Algorithm: "RS512"}}},
+		"keys[1].id: keys[0] has the same": {Keys: []Key{{File: "a", Algorithm: HS256, ID: "1"},
+			{File: "b", Algorithm: HS256, ID: "1"}}},
+		"keys[0].user-prefix: at most 64":        {Keys: []Key{{File: "a", Algorithm: HS256, UserPrefix: strings.Repeat("a", 65)}}},
+		"keys: at most 64 are allowed, not 65":   {Keys: make([]Key, 65)},
+		"issuers[0].issuer: what its tokens say": {Issuers: []Issuer{{URL: "https://id.example.com"}}},
+		"issuers[1].issuer: is that of issuers[0]": {Issuers: []Issuer{{Issuer: "i", URL: "https://id.example.com"},
+			{Issuer: "i", URL: "https://id.example.com"}}},
+		"use https (http is for loopback addresses)": issuer("http://id.example.com/keys"),
+		"issuers[0].url: an address such as":         issuer("file:///etc/passwd"),
+		`is needed, not ""`:                          issuer(""),
+		"a user in the address is not allowed":       issuer("https://a:b@id.example.com"),
+		`issuers[0].algorithms[1]: one of RS256`: {Issuers: []Issuer{{Issuer: "i", URL: "https://id.example.com",
+			Algorithms: []string{EdDSA, HS256}}}},
 		"issuers: at most 16 are allowed, not 17":         {Issuers: make([]Issuer, 17)},
 		"issuers[0].user-prefix: a user does not begin":   {Issuers: []Issuer{{Issuer: "i", URL: "https://id.example.com", UserPrefix: "~"}}},
 		"leeway: between 0 and 10m0s, not 1h0m0s":         {Leeway: time.Hour},

@@ -66,7 +66,8 @@ func (s signer) jwk(id string) map[string]any {
 	b64 := base64.RawURLEncoding.EncodeToString
 	switch k := s.private.Public().(type) {
 	case *rsa.PublicKey:
-		return map[string]any{"kty": "RSA", "kid": id, "n": b64(k.N.Bytes()), "e": b64(big.NewInt(int64(k.E)).Bytes()), "use": "sig", "alg": "RS256"}
+		return map[string]any{"kty": "RSA", "kid": id, "n": b64(k.N.Bytes()), "e": b64(big.NewInt(int64(k.E)).Bytes()), "use": "sig",
+			"alg": "RS256"}
 	case *ecdsa.PublicKey:
 		point, err := k.Bytes()
 		if err != nil {

@@ -53,7 +53,8 @@ func TestPublishedKeys(t *testing.T) {
 	}
 	refuses(t, a, all[RS256].sign(t, say{"kid": "e"}, say{"iss": "https://id.example.com/"}), hub.CodeTokenInvalid, "")
 	// The public key as the secret of HS256, and a set's algorithms.
-	refuses(t, a, sign(t, jwt.SigningMethodHS256, all[RS256].pem(), say{"kid": "r"}, say{"iss": "https://id.example.com/"}), hub.CodeTokenInvalid, "")
+	refuses(t, a, sign(t, jwt.SigningMethodHS256, all[RS256].pem(), say{"kid": "r"}, say{"iss": "https://id.example.com/"}),
+		hub.CodeTokenInvalid, "")
 	only := newAuth(t, Config{Issuers: []Issuer{{Issuer: "i", URL: p.URL, Algorithms: []string{EdDSA}}}})
 	accepts(t, only, all[EdDSA].sign(t, say{"kid": "d"}, say{"iss": "i"}), "ann")
 	refuses(t, only, all[RS256].sign(t, say{"kid": "r"}, say{"iss": "i"}), hub.CodeTokenInvalid, "")
@@ -72,7 +73,8 @@ func TestNoFetchForStrangers(t *testing.T) {
 		"nothing": nil, "jku": {"jku": trap.URL}, "x5u": {"x5u": trap.URL}, "kid is an address": {"kid": trap.URL},
 		"all": {"jku": trap.URL + "/a", "x5u": trap.URL + "/b", "x5c": []string{trap.URL}, "jwk": mine.jwk("k"), "kid": "k"},
 	} {
-		for _, iss := range []string{trap.URL, trap.URL + "/.well-known/jwks.json", "good@" + trap.URL, "good ", "GOOD", "", "good/../idle", "idle\x00"} {
+		for _, iss := range []string{trap.URL, trap.URL + "/.well-known/jwks.json", "good@" + trap.URL, "good ", "GOOD", "",
+			"good/../idle", "idle\x00"} {
 			t.Run(name+" "+iss, func(t *testing.T) {
 				refuses(t, a, mine.sign(t, header, say{"iss": iss}), hub.CodeTokenInvalid, "")
 				refuses(t, a, sign(t, jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, header, say{"iss": iss}), hub.CodeTokenInvalid, "")

@@ -114,7 +114,8 @@ func (s *usedTokens) take(iss, jti string, expires, now time.Time, most int) err
 		return hub.Errorf(hub.CodeTokenInvalid, "the token has been used before, and is good for one use; get a new one")
 	}
 	if len(s.byDate) >= most {
-		return &hub.Error{Code: hub.CodeUnavailable, Message: "too many tokens were used lately; try again later", Retry: s.byDate[0].expires.Sub(now)}
+		wait := s.byDate[0].expires.Sub(now)
+		return &hub.Error{Code: hub.CodeUnavailable, Message: "too many tokens were used lately; try again later", Retry: wait}
 	}
 	if s.known == nil {
 		s.known = map[[sha256.Size]byte]struct{}{}

@@ -143,7 +143,8 @@ func TestSingleUse(t *testing.T) {
 		token := one("1")
 		accepts(t, a, token, "u1")
 		refuses(t, a, token, hub.CodeTokenInvalid, "has been used before, and is good for one use")
-		if _, err := a.Authenticate(t.Context(), &session.Attempt{Token: token, Refresh: true}); !errors.Is(err, &hub.Error{Code: hub.CodeTokenInvalid}) {
+		if _, err := a.Authenticate(t.Context(), &session.Attempt{Token: token, Refresh: true}); !errors.Is(err,
+			&hub.Error{Code: hub.CodeTokenInvalid}) {
 			t.Errorf("the same as a refresh: %v", err)
 		}
 		refuses(t, a, hs256(t, nil), hub.CodeTokenInvalid, "jti")

@@ -51,12 +51,14 @@ func TestDocumentedCalls(t *testing.T) {
 			return hooks.Subscribe(&hub.SubscribeCall{Context: t.Context(), Session: "8f2kq0a1", Identity: &ann, Topic: "private.ann"})
 		},
 		eventPublish: func() error {
-			return hooks.Publish(&hub.PublishCall{Context: t.Context(), Session: "8f2kq0a1", Identity: &ann, Topic: "chat.lobby", Publication: &hub.Publication{
-				ID: "3e0f5a7c", Key: "ann", Meta: []byte(`{"lang":"en"}`), Data: []byte(`{"text":"hi"}`),
-			}})
+			return hooks.Publish(&hub.PublishCall{Context: t.Context(), Session: "8f2kq0a1", Identity: &ann, Topic: "chat.lobby",
+				Publication: &hub.Publication{
+					ID: "3e0f5a7c", Key: "ann", Meta: []byte(`{"lang":"en"}`), Data: []byte(`{"text":"hi"}`),
+				}})
 		},
 		eventRequest: func() error {
-			_, err := hooks.Request(t.Context(), &hub.Request{Method: "orders.create", Session: "8f2kq0a1", Identity: &ann, Data: []byte(`{"item":"tea"}`)})
+			_, err := hooks.Request(t.Context(), &hub.Request{Method: "orders.create", Session: "8f2kq0a1", Identity: &ann,
+				Data: []byte(`{"item":"tea"}`)})
 			return err
 		},
 	}
@@ -130,11 +132,13 @@ func TestDocumentedApplication(t *testing.T) {
 	c.SecretFile, c.Connect.Headers = file, []string{"Cookie"}
 	h := newHooks(t, c, Options{})
 	at := &session.Attempt{Session: "s1", Header: http.Header{"Cookie": {"name=ann"}}}
-	if i, err := h.Authenticate(next(hub.Identity{User: "~1", Anonymous: true}, nil))(t.Context(), at); err != nil || i.User != "ann" || i.Anonymous {
+	if i, err := h.Authenticate(next(hub.Identity{User: "~1", Anonymous: true}, nil))(t.Context(), at); err != nil || i.User != "ann" ||
+		i.Anonymous {
 		t.Errorf("connect: %+v, %v", i, err)
 	}
 	p := hub.Publication{Data: []byte(`{"text":"damn it"}`)}
-	if err := h.HubHooks().Publish(&hub.PublishCall{Context: t.Context(), Identity: &ann, Topic: "chat.a", Publication: &p}); err != nil || string(p.Data) != `{"text":"**** it"}` {
+	if err := h.HubHooks().Publish(&hub.PublishCall{Context: t.Context(), Identity: &ann, Topic: "chat.a",
+		Publication: &p}); err != nil || string(p.Data) != `{"text":"**** it"}` {
 		t.Errorf("publish: %s, %v", p.Data, err)
 	}
 	for name, try := range tries(t, h) {

@@ -96,7 +96,8 @@ func secretFile(t *testing.T) string {
 // all is a configuration with every hook at one address.
 func all(t *testing.T, url string) Config {
 	return Config{
-		Connect: ConnectHook{URL: url}, Subscribe: TopicHook{URL: url}, Publish: TopicHook{URL: url}, Request: RequestHook{URL: url}, SecretFile: secretFile(t),
+		Connect: ConnectHook{URL: url}, Subscribe: TopicHook{URL: url}, Publish: TopicHook{URL: url}, Request: RequestHook{URL: url},
+		SecretFile: secretFile(t),
 	}
 }
 

@@ -138,9 +138,11 @@ func oneOf(codes ...hub.Code) allowed {
 }
 
 var (
-	connectCodes = oneOf(hub.CodeForbidden, hub.CodeUnavailable, hub.CodeTokenMissing, hub.CodeTokenInvalid, hub.CodeTokenExpired, hub.CodeTokenRevoked)
-	topicCodes   = oneOf(hub.CodeForbidden, hub.CodeUnavailable, hub.CodeRate, hub.CodeBadRequest, hub.CodeTooLarge)
-	plainCodes   = oneOf(hub.CodeForbidden, hub.CodeUnavailable, hub.CodeRate, hub.CodeBadRequest, hub.CodeTooLarge, hub.CodeRefused, hub.CodeUnknownMethod)
+	connectCodes = oneOf(hub.CodeForbidden, hub.CodeUnavailable,
+		hub.CodeTokenMissing, hub.CodeTokenInvalid, hub.CodeTokenExpired, hub.CodeTokenRevoked)
+	topicCodes = oneOf(hub.CodeForbidden, hub.CodeUnavailable, hub.CodeRate, hub.CodeBadRequest, hub.CodeTooLarge)
+	plainCodes = oneOf(hub.CodeForbidden, hub.CodeUnavailable, hub.CodeRate, hub.CodeBadRequest, hub.CodeTooLarge,
+		hub.CodeRefused, hub.CodeUnknownMethod)
 )
 
 func requestCodes(c hub.Code) bool { return plainCodes(c) || strings.Contains(string(c), ".") }
@@ -168,7 +170,7 @@ type connectQuestion struct {
 
 // Authenticate makes of next, which knows tokens, one that also asks the hook connect, if it is configured. Who is refused by next is not
 // asked about. The backend gets what next says and may change it.
-func (h *Hooks) Authenticate(next func(context.Context, *session.Attempt) (hub.Identity, error)) func(context.Context, *session.Attempt) (hub.Identity, error) {
+func (h *Hooks) Authenticate(next auth.Check) auth.Check {
 	return func(ctx context.Context, at *session.Attempt) (hub.Identity, error) {
 		identity, err := next(ctx, at)
 		c := h.caller.Load()
@@ -176,7 +178,8 @@ func (h *Hooks) Authenticate(next func(context.Context, *session.Attempt) (hub.I
 			return identity, err
 		}
 		q := connectQuestion{
-			person: about(eventConnect, at.Session, &identity), Refresh: at.Refresh, Token: at.Token, RemoteAddr: at.RemoteAddr, Headers: map[string]string{},
+			person: about(eventConnect, at.Session, &identity), Refresh: at.Refresh, Token: at.Token,
+			RemoteAddr: at.RemoteAddr, Headers: map[string]string{},
 		}
 		if q.Info == nil {
 			q.Info = at.Info

@@ -1,19 +1,13 @@
 package webhook
 
 import (
-	"bytes"
-	"context"
 	"errors"
 	"io"
-	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"reflect"
 	"strconv"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -42,7 +36,8 @@ func TestConnect(t *testing.T) {
 		"type": "connect", "session": "s1", "user": "~1", "anonymous": true, "info": map[string]any{"n": 1.0}, "refresh": true, "token": "opaque",
 		"remoteAddr": "203.0.113.7:1234", "headers": map[string]any{"Cookie": "sid=1", "Origin": "https://app.example", "X-Tenant": "a, b"},
 	}
-	if q := b.last(t); !reflect.DeepEqual(q.asked, want) || q.header.Get(headerEvent) != "connect" || q.header.Get("Content-Type") != "application/json" || q.header.Get("Idempotency-Key") == "" {
+	if q := b.last(t); !reflect.DeepEqual(q.asked, want) || q.header.Get(headerEvent) != "connect" ||
+		q.header.Get("Content-Type") != "application/json" || q.header.Get("Idempotency-Key") == "" {
 		t.Errorf("asked %v, %v", q.asked, q.header)
 	}
 	soon := time.Now().Add(time.Minute).Truncate(time.Millisecond)
@@ -64,7 +59,8 @@ func TestConnect(t *testing.T) {
 		t.Errorf("retry %v", why.Retry)
 	}
 	before := b.count()
-	if _, err := h.Authenticate(next(hub.Identity{}, hub.Errorf(hub.CodeTokenInvalid, "x")))(t.Context(), &session.Attempt{}); !errors.Is(err, &hub.Error{Code: hub.CodeTokenInvalid}) || b.count() != before {
+	if _, err := h.Authenticate(next(hub.Identity{}, hub.Errorf(hub.CodeTokenInvalid, "x")))(t.Context(),
+		&session.Attempt{}); !errors.Is(err, &hub.Error{Code: hub.CodeTokenInvalid}) || b.count() != before {
 		t.Errorf("a wrong token: %v", err)
 	}
 }
@@ -125,7 +121,8 @@ func TestPublish(t *testing.T) {
 		t.Errorf("asked %v", q)
 	}
 	reply = `{"data":{"text":"***"},"key":"","meta":{"moderated":true}}`
-	if p, err := ask("chat.a", hi); err != nil || string(p.Data) != `{"text":"***"}` || p.Binary || p.Key != "" || string(p.Meta) != `{"moderated":true}` || p.ID != "m1" || !p.NotToMe {
+	if p, err := ask("chat.a", hi); err != nil || string(p.Data) != `{"text":"***"}` || p.Binary || p.Key != "" ||
+		string(p.Meta) != `{"moderated":true}` || p.ID != "m1" || !p.NotToMe {
 		t.Errorf("rewritten: %+v, %v", p, err)
 	}
 	reply = `{"data":null,"meta":null,"key":null}`
@@ -137,7 +134,8 @@ func TestPublish(t *testing.T) {
 		t.Errorf("rewritten to bytes: %+v, %v", p, err)
 	}
 	reply = `{}`
-	if p, err := ask("chat.a", hub.Publication{Data: []byte{0xff}, Binary: true}); err != nil || string(p.Data) != "\xff" || b.last(t).asked["base64"] != "/w==" || b.last(t).asked["data"] != nil {
+	if p, err := ask("chat.a", hub.Publication{Data: []byte{0xff}, Binary: true}); err != nil || string(p.Data) != "\xff" ||
+		b.last(t).asked["base64"] != "/w==" || b.last(t).asked["data"] != nil {
 		t.Errorf("bytes: %+v, %v, asked %v", p, err, b.last(t).asked)
 	}
 	reply = `{"error":{"code":"rate","message":"slowly","retry":100}}`
@@ -162,12 +160,14 @@ func TestRequest(t *testing.T) {
 	}
 	q := b.last(t)
 	if !reflect.DeepEqual(q.asked, map[string]any{
-		"type": "request", "session": "s1", "user": "ann", "info": map[string]any{"name": "Ann"}, "method": "orders.create", "data": map[string]any{"item": "tea"},
+		"type": "request", "session": "s1", "user": "ann", "info": map[string]any{"name": "Ann"}, "method": "orders.create",
+		"data": map[string]any{"item": "tea"},
 	}) || q.header.Get("Idempotency-Key") != "" {
 		t.Errorf("asked %v, %v", q.asked, q.header)
 	}
 	reply = `{"base64":"AP8="}`
-	if r, err := ask("orders.create", []byte{1}, true); err != nil || string(r.Data) != "\x00\xff" || !r.Binary || b.last(t).asked["base64"] != "AQ==" {
+	if r, err := ask("orders.create", []byte{1}, true); err != nil || string(r.Data) != "\x00\xff" || !r.Binary ||
+		b.last(t).asked["base64"] != "AQ==" {
 		t.Errorf("got %+v, %v", r, err)
 	}
 	reply = `{}`
@@ -218,241 +218,6 @@ func TestOneHookOnly(t *testing.T) {
 	}
 }
 
-// counters are a Meter.
-type counters struct {
-	called, failed atomic.Int32
-}
-
-func (c *counters) meter() Meter {
-	return Meter{
-		Called: func(_ string, took time.Duration) {
-			if took >= 0 {
-				c.called.Add(1)
-			}
-		},
-		Failed: func(string) { c.failed.Add(1) },
-	}
-}
-
-// TestBackendsInTrouble: whatever a backend does wrong, no client gets through because of it.
-func TestBackendsInTrouble(t *testing.T) {
-	trap := answering(t, text(`{}`))
-	status := func(code int) http.HandlerFunc {
-		return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code); _, _ = io.WriteString(w, `{}`) }
-	}
-	for name, handle := range map[string]http.HandlerFunc{
-		"error":          status(500),
-		"not found":      status(404),
-		"created":        status(201),
-		"unauthorized":   status(401),
-		"empty":          text(``),
-		"null":           text(`null`),
-		"list":           text(`[]`),
-		"page":           text(`<html>{}</html>`),
-		"more behind it": text(`{} {}`),
-		"cut": func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Content-Length", "9")
-			_, _ = io.WriteString(w, `{}`)
-		},
-		"huge": func(w http.ResponseWriter, _ *http.Request) {
-			_, _ = w.Write(append([]byte(`{}`), bytes.Repeat([]byte(" "), 1000)...))
-		},
-		"not UTF-8":              text("{\"data\":\"\xff\"}"),
-		"misspelt":               text(`{"eror":{"code":"forbidden"}}`),
-		"error without code":     text(`{"error":{"message":"no"}}`),
-		"error is text":          text(`{"error":"no"}`),
-		"code of another kind":   text(`{"error":{"code":"already-subscribed"}}`),
-		"code that nobody knows": text(`{"error":{"code":"nope"}}`),
-		"long message":           text(`{"error":{"code":"forbidden","message":"` + strings.Repeat("x", 1025) + `"}}`),
-		"long retry":             text(`{"error":{"code":"forbidden","retry":1e9}}`),
-		"negative retry":         text(`{"error":{"code":"forbidden","retry":-1}}`),
-		"hang up":                func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
-		"redirect": func(w http.ResponseWriter, r *http.Request) {
-			http.Redirect(w, r, trap.URL, http.StatusTemporaryRedirect)
-		},
-		"redirect, see other": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, trap.URL, http.StatusSeeOther) },
-	} {
-		t.Run(name, func(t *testing.T) {
-			b := answering(t, handle)
-			c := all(t, b.URL)
-			c.MaxResponse = 1000 + 400
-			if name == "huge" {
-				c.MaxResponse = 1000
-			}
-			var n counters
-			for hook, try := range tries(t, newHooks(t, c, Options{Meter: n.meter()})) {
-				if why := refused(t, try(t.Context()), hub.CodeUnavailable, "does not answer"); why.Retry == 0 {
-					t.Errorf("%s: no retry", hook)
-				}
-			}
-			if n.called.Load() == 0 || n.called.Load() != n.failed.Load() {
-				t.Errorf("%d calls, %d failures", n.called.Load(), n.failed.Load())
-			}
-		})
-	}
-	if trap.count() > 0 {
-		t.Error("a redirect was followed")
-	}
-	for name, wrong := range map[string]string{
-		eventConnect + " user": `{"user":"a\nb"}`, eventConnect + " anonymous user": `{"user":"~a"}`, eventConnect + " info": `{"info":[]}`,
-		eventConnect + " topics": `{"topics":{"a..b":["publish"]}}`, eventConnect + " action": `{"topics":{"a":["fly"]}}`,
-		eventConnect + " past": `{"expires":1}`, eventConnect + " expires": `{"expires":"soon"}`, eventConnect + " field": `{"usr":"bob"}`,
-		eventSubscribe + " field": `{"allow":false}`, eventPublish + " two": `{"data":1,"base64":"AA=="}`, eventPublish + " base64": `{"base64":"!"}`,
-		eventPublish + " meta": `{"meta":[]}`, eventPublish + " large meta": `{"meta":{"a":"` + strings.Repeat("x", 1024) + `"}}`,
-		eventPublish + " key": `{"key":7}`, eventPublish + " long key": `{"data":1,"key":"` + strings.Repeat("x", 256) + `"}`, eventPublish + " topic": `{"data":1,"topic":"other"}`,
-		eventPublish + " meta type": `{"data":1,"meta":7}`, eventRequest + " field": `{"result":1}`, eventRequest + " two": `{"data":1,"base64":"AA=="}`,
-	} {
-		t.Run(name, func(t *testing.T) {
-			hook, _, _ := strings.Cut(name, " ")
-			h := newHooks(t, all(t, answering(t, text(wrong)).URL), Options{})
-			refused(t, tries(t, h)[hook](t.Context()), hub.CodeUnavailable, "does not answer")
-		})
-	}
-	t.Run("nobody there", func(t *testing.T) {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		address := "http://" + listener.Addr().String()
-		listener.Close()
-		for _, try := range tries(t, newHooks(t, all(t, address), Options{})) {
-			refused(t, try(t.Context()), hub.CodeUnavailable, "does not answer")
-		}
-	})
-	t.Run("no content", func(t *testing.T) {
-		for name, try := range tries(t, newHooks(t, all(t, answering(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) }).URL), Options{})) {
-			if err := try(t.Context()); err != nil {
-				t.Errorf("%s: %v", name, err)
-			}
-		}
-	})
-}
-
-// TestSlowBackend: a call has an end, whoever's patience ends first.
-func TestSlowBackend(t *testing.T) {
-	release := make(chan struct{})
-	defer close(release)
-	b := answering(t, func(_ http.ResponseWriter, r *http.Request) {
-		select {
-		case <-release:
-		case <-r.Context().Done():
-		}
-	})
-	c := all(t, b.URL)
-	c.Timeout = 50 * time.Millisecond
-	for name, try := range tries(t, newHooks(t, c, Options{})) {
-		began := time.Now()
-		refused(t, try(t.Context()), hub.CodeUnavailable, "does not answer")
-		if took := time.Since(began); took < c.Timeout || took > patience {
-			t.Errorf("%s took %v", name, took)
-		}
-	}
-	c.Timeout = 0
-	var n counters
-	for name, try := range tries(t, newHooks(t, c, Options{Meter: n.meter()})) {
-		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-		if err := try(ctx); name == eventRequest && !errors.Is(err, context.DeadlineExceeded) || name != eventRequest && !errors.Is(err, &hub.Error{Code: hub.CodeUnavailable}) {
-			t.Errorf("%s: %v", name, err)
-		}
-		cancel()
-	}
-	if n.failed.Load() != 0 {
-		t.Error("a client's own timeout counts as a failure of the backend")
-	}
-}
-
-// TestTurns: so many calls at once, so many that wait, and no more.
-func TestTurns(t *testing.T) {
-	release := make(chan struct{})
-	var now, most atomic.Int32
-	begun := make(chan struct{}, 10)
-	b := answering(t, func(w http.ResponseWriter, _ *http.Request) {
-		if n := now.Add(1); n > most.Load() {
-			most.Store(n)
-		}
-		begun <- struct{}{}
-		<-release
-		now.Add(-1)
-		_, _ = io.WriteString(w, `{}`)
-	})
-	c := all(t, b.URL)
-	c.Concurrency, c.Queue, c.Timeout = 2, 3, maxTimeout
-	h := newHooks(t, c, Options{})
-	try := tries(t, h)[eventSubscribe]
-	results := make(chan error, 6)
-	for range 2 {
-		go func() { results <- try(t.Context()) }()
-		<-begun
-	}
-	for range 3 {
-		go func() { results <- try(t.Context()) }()
-	}
-	for h.caller.Load().waiting.Load() < 3 {
-		time.Sleep(time.Millisecond)
-	}
-	refused(t, try(t.Context()), hub.CodeUnavailable, "")
-	gone, leave := context.WithCancel(t.Context())
-	leave()
-	refused(t, try(gone), hub.CodeUnavailable, "")
-	close(release)
-	for range 5 {
-		if err := <-results; err != nil {
-			t.Error(err)
-		}
-	}
-	if most.Load() != 2 || b.count() != 5 || h.caller.Load().waiting.Load() != 0 {
-		t.Errorf("%d at once, %d calls", most.Load(), b.count())
-	}
-}
-
-// TestConnectionsAreReused: calls one after another take one connection.
-func TestConnectionsAreReused(t *testing.T) {
-	b := answering(t, text(`{"data":1}`))
-	try := tries(t, newHooks(t, all(t, b.URL), Options{}))[eventPublish]
-	for range 20 {
-		if err := try(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-	}
-	peers := map[string]bool{}
-	for _, q := range b.calls {
-		peers[q.peer] = true
-	}
-	if len(peers) != 1 || len(b.calls) != 20 {
-		t.Errorf("%d connections for %d calls", len(peers), len(b.calls))
-	}
-}
-
-// TestFailuresAreLoggedSeldom: a backend that is down does not fill the log.
-func TestFailuresAreLoggedSeldom(t *testing.T) {
-	var log bytes.Buffer
-	var mu sync.Mutex
-	b := answering(t, text(`[]`))
-	h := newHooks(t, all(t, b.URL), Options{Logger: slog.New(slog.NewTextHandler(lockedWriter{&mu, &log}, nil))})
-	try := tries(t, h)[eventSubscribe]
-	for range 50 {
-		refused(t, try(t.Context()), hub.CodeUnavailable, "")
-	}
-	h.lastTold.Add(-int64(time.Second))
-	refused(t, try(t.Context()), hub.CodeUnavailable, "")
-	mu.Lock()
-	defer mu.Unlock()
-	if n := strings.Count(log.String(), "a webhook failed"); n > 5 || n < 2 || !strings.Contains(log.String(), "no JSON object") || !strings.Contains(log.String(), "failures before") {
-		t.Errorf("%d lines:\n%s", n, &log)
-	}
-}
-
-type lockedWriter struct {
-	mu *sync.Mutex
-	w  io.Writer
-}
-
-func (l lockedWriter) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.w.Write(p)
-}
-
 // TestWithHub: the hooks in their place.
 func TestWithHub(t *testing.T) {
 	b := answering(t, func(w http.ResponseWriter, r *http.Request) {
@@ -462,7 +227,8 @@ func TestWithHub(t *testing.T) {
 		_, _ = io.WriteString(w, reply)
 	})
 	hooks := newHooks(t, all(t, b.URL), Options{})
-	h, err := hub.New(hub.Options{Hooks: hooks.HubHooks(), Logger: quiet, Topics: []hub.Rule{{Pattern: ">", TopicOptions: hub.TopicOptions{HistoryMessages: 5}}}})
+	h, err := hub.New(hub.Options{Hooks: hooks.HubHooks(), Logger: quiet, Topics: []hub.Rule{{Pattern: ">",
+		TopicOptions: hub.TopicOptions{HistoryMessages: 5}}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -510,7 +276,8 @@ func TestOverlap(t *testing.T) {
 
 func TestConfig(t *testing.T) {
 	file := secretFile(t)
-	good := Config{Connect: ConnectHook{URL: "https://app.example.com/x"}, Publish: TopicHook{URL: "http://127.0.0.1:1/"}, Request: RequestHook{URL: "http://[::1]:1/"}, SecretFile: file}
+	good := Config{Connect: ConnectHook{URL: "https://app.example.com/x"}, Publish: TopicHook{URL: "http://127.0.0.1:1/"},
+		Request: RequestHook{URL: "http://[::1]:1/"}, SecretFile: file}
 	if err := good.Validate(); err != nil || !good.Used() || (Config{}).Used() {
 		t.Fatal(err)
 	}
