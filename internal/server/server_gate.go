@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"log/slog"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -28,6 +29,7 @@ func (g *gate) set(c *config.Config) {
 	g.rules.Store(&gateRules{
 		proxies: c.ProxyNetworks(),
 		origins: &websocket.Server{Handler: &websocket.HandlerFuncs{}, Accept: websocket.AcceptOptions{
+			Options:        websocket.Options{Logger: slog.New(slog.DiscardHandler)}, // it has nothing to say but its verdict
 			OriginPatterns: c.Origins,
 			Interceptors: []func(*websocket.Upgrade) error{func(*websocket.Upgrade) error {
 				return &websocket.HandshakeError{Status: passedStatus}

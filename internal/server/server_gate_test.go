@@ -94,3 +94,33 @@ func TestGateRefuses(t *testing.T) {
 		})
 	}
 }
+
+// TestOriginPatterns: the configuration accepts nothing that the library does not. What only the library refused would be told to clients.
+func TestOriginPatterns(t *testing.T) {
+	for _, c := range []struct {
+		pattern string
+		good    bool
+	}{
+		{"https://example.com", true}, {"https://EXAMPLE.com:8443", true}, {"http://localhost:*", true}, {"https://*.example.com", true},
+		{"https://*.example.com:*", true}, {"http://[::1]:3000", true}, {"http://[::1]", true}, {"http://[::1]:*", true}, {"http://10.0.0.1", true}, {"https://a_b.example", true},
+		{"*", false}, {"https://*", false}, {"https://*:*", false}, {"null", false}, {"example.com", false}, {"https://", false}, {"https://*.", false},
+		{"https://a.*.b", false}, {"wss://example.com", false}, {"https://example.com/", false}, {"https://user@example.com", false},
+		{"https://example.com:0", false}, {"https://example.com:080", false}, {"https://example.com:", false}, {"https://example.com:99999", false},
+		{"https://example.com:80:*", false}, {"https://[::1", false}, {"https://[127.0.0.1]", false}, {"https://ex ample.com", false},
+		{"https://ex\u00e4mple.com", false}, {"https://*..com", false}, {"https://*.*.com", false}, {"https://:80", false},
+	} {
+		_, err := config.Load(config.Input{Environ: []string{"DUPLEX_ORIGINS=" + c.pattern}})
+		if (err == nil) != c.good {
+			t.Errorf("the configuration: %q: %v", c.pattern, err)
+		}
+		var g gate
+		g.set(&config.Config{Origins: []string{c.pattern}})
+		r := httptest.NewRequest(http.MethodGet, "http://duplex.example/ws", nil)
+		r.Header.Set("Origin", "https://elsewhere.example")
+		w := httptest.NewRecorder()
+		g.socket(http.NotFoundHandler()).ServeHTTP(w, r)
+		if err == nil && w.Code == http.StatusInternalServerError {
+			t.Errorf("the library: %q: %d %s", c.pattern, w.Code, w.Body)
+		}
+	}
+}

@@ -24,7 +24,7 @@ func (l *loader) check() {
 		l.complainAt("tls.key", "a key needs its certificate; give tls.cert (--tls-cert) too")
 	}
 	for _, pattern := range c.Origins {
-		if _, err := parseOriginPattern(pattern); err != nil {
+		if err := checkOrigin(pattern); err != nil {
 			l.complainAt("origins", "%v", err)
 		}
 	}
