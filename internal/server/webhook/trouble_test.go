@@ -12,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/duplex-websocket/duplex/hub"
@@ -167,48 +168,81 @@ func TestSlowBackend(t *testing.T) {
 	}
 }
 
+// answers is a backend without a socket, so that a test knows when everybody waits.
+type answers func() *http.Response
+
+func (f answers) RoundTrip(*http.Request) (*http.Response, error) { return f(), nil }
+
 // TestTurns: so many calls at once, so many that wait, and no more.
 func TestTurns(t *testing.T) {
-	release := make(chan struct{})
-	var now, most atomic.Int32
-	begun := make(chan struct{}, 10)
-	b := answering(t, func(w http.ResponseWriter, _ *http.Request) {
-		if n := now.Add(1); n > most.Load() {
-			most.Store(n)
-		}
-		begun <- struct{}{}
-		<-release
-		now.Add(-1)
-		_, _ = io.WriteString(w, `{}`)
-	})
-	c := all(t, b.URL)
+	c := all(t, "https://app.example.com")
 	c.Concurrency, c.Queue, c.Timeout = 2, 3, maxTimeout
-	h := newHooks(t, c, Options{})
-	try := tries(t, h)[eventSubscribe]
-	results := make(chan error, 6)
-	for range 2 {
-		go func() { results <- try(t.Context()) }()
-		<-begun
-	}
-	for range 3 {
-		go func() { results <- try(t.Context()) }()
-	}
-	for h.caller.Load().waiting.Load() < 3 {
-		time.Sleep(time.Millisecond)
-	}
-	refused(t, try(t.Context()), hub.CodeUnavailable, "")
-	gone, leave := context.WithCancel(t.Context())
-	leave()
-	refused(t, try(gone), hub.CodeUnavailable, "")
-	close(release)
-	for range 5 {
-		if err := <-results; err != nil {
-			t.Error(err)
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		var now, most, calls atomic.Int32
+		h := newHooks(t, c, Options{Transport: answers(func() *http.Response {
+			calls.Add(1)
+			if n := now.Add(1); n > most.Load() {
+				most.Store(n)
+			}
+			<-release
+			now.Add(-1)
+			return &http.Response{StatusCode: 200, Body: io.NopCloser(strings.NewReader(`{}`))}
+		})})
+		try := tries(t, h)[eventSubscribe]
+		results := make(chan error, 5)
+		for range 5 {
+			go func() { results <- try(t.Context()) }()
 		}
-	}
-	if most.Load() != 2 || b.count() != 5 || h.caller.Load().waiting.Load() != 0 {
-		t.Errorf("%d at once, %d calls", most.Load(), b.count())
-	}
+		synctest.Wait()
+		if now.Load() != 2 || h.caller.Load().waiting.Load() != 3 {
+			t.Errorf("%d at once, %d wait", now.Load(), h.caller.Load().waiting.Load())
+		}
+		began := time.Now()
+		refused(t, try(t.Context()), hub.CodeUnavailable, "")
+		gone, leave := context.WithCancel(t.Context())
+		leave()
+		refused(t, try(gone), hub.CodeUnavailable, "")
+		if time.Since(began) != 0 {
+			t.Error("who finds the queue full has to wait")
+		}
+		close(release)
+		for range 5 {
+			if err := <-results; err != nil {
+				t.Error(err)
+			}
+		}
+		if most.Load() != 2 || calls.Load() != 5 || h.caller.Load().waiting.Load() != 0 {
+			t.Errorf("%d at once, %d calls", most.Load(), calls.Load())
+		}
+	})
+}
+
+// TestPatienceInTheQueue: waiting for a turn counts.
+func TestPatienceInTheQueue(t *testing.T) {
+	c := all(t, "https://app.example.com")
+	c.Concurrency = 1
+	synctest.Test(t, func(t *testing.T) {
+		h := newHooks(t, c, Options{Transport: answers(func() *http.Response {
+			time.Sleep(defaultTimeout - time.Second)
+			return &http.Response{StatusCode: 200, Body: io.NopCloser(strings.NewReader(`{}`))}
+		})})
+		try := tries(t, h)[eventSubscribe]
+		began := time.Now()
+		results := make(chan error, 3)
+		for range 3 {
+			go func() { results <- try(t.Context()) }()
+		}
+		var failed int
+		for range 3 {
+			if err := <-results; err != nil {
+				failed++
+			}
+		}
+		if failed != 1 || time.Since(began) > 2*defaultTimeout {
+			t.Errorf("%d failed after %v", failed, time.Since(began))
+		}
+	})
 }
 
 // TestConnectionsAreReused: calls one after another take one connection.
