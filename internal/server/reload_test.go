@@ -8,7 +8,9 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/duplex-websocket/duplex/internal/server/config"
@@ -219,5 +221,41 @@ func TestUndo(t *testing.T) {
 	}
 	if n.level.Level() != logLevels["info"] || n.gate.rules.Load().origins.Accept.OriginPatterns[0] != "https://a.example" {
 		t.Error("something has stayed changed")
+	}
+}
+
+// TestReloadUnderLoad changes everything that can change while clients come, go and publish.
+func TestReloadUnderLoad(t *testing.T) {
+	s := startChangeable(t, local+"topics: [{pattern: a, history: {messages: 5}}]\n")
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				p := join(t, s.address, "")
+				p.ask(map[string]any{"type": "subscribe", "topic": "a", "last": 3})
+				for range 20 {
+					if reply := p.ask(map[string]any{"type": "publish", "topic": "a", "data": 1}); reply["type"] != "reply" && reply["code"] != "forbidden" {
+						t.Error(reply)
+					}
+				}
+				_ = p.CloseNow()
+			}
+		})
+	}
+	for i := range 20 {
+		access := []string{"anyone", "nobody"}[i%2]
+		s.change(local+"topics: [{pattern: a, history: {messages: "+strconv.Itoa(1+i)+"}, publish: "+access+", subscribe: "+access+"}]\n"+
+			"origins: [https://"+access+".example]\nlog: {level: "+[]string{"info", "debug"}[i%2]+"}\n", "was reloaded")
+	}
+	close(stop)
+	wg.Wait()
+	if stats := scrape(t, s.address); value(t, stats, "duplex_published_total", "a") == 0 {
+		t.Error("nothing was published")
 	}
 }
