@@ -641,3 +641,32 @@ func TestHistoryPages(t *testing.T) {
 	_, err = ann.History(context.Background(), "*", HistoryQuery{})
 	f.refused(CodeBadTopic, err)
 }
+
+func TestWhatCannotBePublished(t *testing.T) {
+	f := newFixture(t, one(TopicOptions{MaxBytes: 100}))
+	ann, _ := f.connect("1", "ann")
+	for _, c := range []struct {
+		topic string
+		p     Publication
+		code  Code
+	}{
+		{"a", data(""), CodeBadRequest},
+		{"a", data("{"), CodeBadRequest},
+		{"a", data("\"\xff\""), CodeBadRequest},
+		{"a", Publication{Data: []byte{0xff}, Binary: true, Meta: []byte("{\"a\":\"\xff\"}")}, CodeBadRequest},
+		{"a", Publication{Data: []byte("1"), Meta: []byte("[]")}, CodeBadRequest},
+		{"a", Publication{Data: []byte("1"), Key: "\xff"}, CodeBadRequest},
+		{"a", Publication{Data: []byte("1"), Key: strings.Repeat("k", 256)}, CodeTooLarge},
+		{"a", Publication{Data: []byte("1"), ID: strings.Repeat("k", 65)}, CodeBadRequest},
+		{"a", Publication{Data: make([]byte, 101), Binary: true}, CodeTooLarge},
+		{"a.*", data("1"), CodeBadTopic},
+	} {
+		_, err := ann.Publish(context.Background(), c.topic, c.p)
+		f.refused(c.code, err)
+		_, err = f.hub.Publish(context.Background(), c.topic, c.p)
+		f.refused(c.code, err)
+	}
+	if _, err := ann.Publish(context.Background(), "a", Publication{Data: []byte{0xff, 0}, Binary: true}); err != nil {
+		t.Error(err)
+	}
+}

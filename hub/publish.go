@@ -40,14 +40,17 @@ func (p *Publication) check(maxBytes int) error {
 }
 
 func (p *Publication) checkJSON() error {
-	if !p.Binary && !json.Valid(p.Data) {
+	if !p.Binary && !validJSON(p.Data) {
 		return Errorf(CodeBadRequest, "data is not JSON; publish other bytes as binary")
 	}
-	if len(p.Meta) > 0 && (p.Meta[0] != '{' || !json.Valid(p.Meta)) {
+	if len(p.Meta) > 0 && (p.Meta[0] != '{' || !validJSON(p.Meta)) {
 		return Errorf(CodeBadRequest, "meta is a JSON object")
 	}
 	return nil
 }
+
+// validJSON is stricter than json.Valid, which takes any bytes in a string: the frames of clients are UTF-8.
+func validJSON(p []byte) bool { return json.Valid(p) && utf8.Valid(p) }
 
 // Publish publishes on behalf of the subscriber. The errors are *Error, or that of ctx.
 func (s *Subscriber) Publish(ctx context.Context, topic string, p Publication) (Receipt, error) {
