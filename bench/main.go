@@ -1,4 +1,4 @@
-// Command bench compares WebSocket servers for Go: ours and those on gorilla, gws, coder, gobwas and nbio. For each scenario it
+// Command bench compares WebSocket servers for Go: ours and those on gorilla, gws, coder, gobwas and nbio; and our hub with socket.io. For each scenario it
 // starts a server on one core and the load on another, measures the CPU time that the server itself uses for each message (or
 // the memory that it holds for each connection), goes round all servers several times, and prints the medians and their ratio to
 // gws. It runs on Linux only, on loopback only, and every run is bounded.
@@ -45,7 +45,7 @@ func run(args []string) error {
 	p := plan{}
 	flags := flag.NewFlagSet("bench", flag.ExitOnError)
 	which := flags.String("scenarios", "all", "comma-separated `names`, or all")
-	who := flags.String("servers", "duplex-loop,duplex-goroutine,gws,gorilla,coder,gobwas,nbio", "comma-separated `names`; also duplex, which takes its default driver")
+	who := flags.String("servers", "duplex-loop,duplex-goroutine,gws,gorilla,coder,gobwas,nbio,duplex-hub,duplex-session,socket.io", "comma-separated `names`; also duplex, which takes its default driver")
 	output := flags.String("o", "RESULTS.md", "`file` for the report; empty: only print")
 	flags.IntVar(&p.rounds, "rounds", 3, "times to go round all servers; the median counts")
 	flags.DurationVar(&p.duration, "duration", 500*time.Millisecond, "of one measurement")
@@ -72,15 +72,19 @@ func run(args []string) error {
 	}
 	began := time.Now()
 	var rows []row
-	fmt.Println(tableHead(p.servers))
+	plain := plainServers(p.servers)
+	fmt.Println(tableHead(plain))
 	for _, s := range p.scenarios {
 		r, err := p.row(s)
 		if err != nil {
 			return err
 		}
-		fmt.Println(r.table(p.servers))
+		if !s.topics {
+			fmt.Println(r.table(plain, reference))
+		}
 		rows = append(rows, r)
 	}
+	fmt.Print("\n" + topicSection(p.servers, rows))
 	fmt.Printf("took %s\n", time.Since(began).Round(time.Second))
 	if *output == "" {
 		return nil
@@ -97,7 +101,7 @@ func (p plan) row(s scenario) (row, error) {
 	}
 	for round := range rounds {
 		for _, srv := range p.servers {
-			if slices.Contains(srv.without, s.deflate()) {
+			if !srv.serves(s) {
 				continue
 			}
 			m, err := measure(p, s, srv)

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 )
 
 // A short run of the real thing: it starts servers and load, and the report has what a reader needs. Both share core 0, as a machine
@@ -60,5 +61,51 @@ func TestMedian(t *testing.T) {
 	}
 	if _, ok := (row{}).median("gws", ns); ok {
 		t.Error("a median of nothing")
+	}
+}
+
+// The servers with topics, small: both kinds of measurement, and what the report says about them.
+func TestTopics(t *testing.T) {
+	p := plan{rounds: 1, duration: 100 * time.Millisecond, warmup: 20 * time.Millisecond}
+	var err error
+	if p.servers, err = pickServers("duplex-loop,gws,gorilla,duplex-hub,duplex-session,socket.io"); err != nil {
+		t.Fatal(err)
+	}
+	if err := build(t.TempDir(), &p.programs, p.servers); err != nil {
+		t.Fatal(err)
+	}
+	var rows []row
+	for _, s := range []scenario{
+		{name: "bcast", mode: "broadcast", conns: 20, size: 128, inFlight: 1},
+		{name: "fanout", mode: "broadcast", conns: 20, size: 128, inFlight: 1, rate: 50, topics: true, longer: 2},
+		{name: "clients", mode: "idle", conns: 500, size: 128, inFlight: 1, topics: true},
+	} {
+		r, err := p.row(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows = append(rows, r)
+	}
+	text := report(p, rows, "go test")
+	for _, want := range []string{
+		`(?m)^\| scenario \| duplex-loop \| gws \| gorilla \|$`,
+		`(?m)^\| bcast \| \d+ \(\d+\.\d{3}\) \| \d+ \| \d+ \(\d+\.\d{3}\) \|$`,
+		`(?m)^\| scenario \| duplex-loop \| gws \| duplex-hub \| duplex-session \| socket.io \|$`,
+		`(?m)^\| bcast \| \d+ \| \d+ \(\d+\.\d{3}\) \| \d+ \(\d+\.\d{3}\) \| \d+ \(\d+\.\d{3}\) \| \d+ \(\d+\.\d{3}\) \|$`,
+		`(?m)^\| fanout \| - \| - \| - \| \d+ \| \d+ \|$`,
+		`(?m)^\| clients \| - \| - \| - \| -?\d+ / -?\d+ \| -?\d+ / -?\d+ \|$`,
+		`(?m)^\| fanout: deliveries for each second of CPU time \| \d+ \| \d+ \| \d+\.\d{3} \|$`,
+		`(?m)^\| clients: bytes for each idle client that has subscribed \| -?\d+ \| -?\d+ \| -?\d+\.\d{3} \|$`,
+		`(?m)^- socket.io 4\.\d+\.\d+ on Node v\d+`,
+	} {
+		if !regexp.MustCompile(want).MatchString(text) {
+			t.Errorf("the report lacks %s:\n%s", want, text)
+		}
+	}
+	if n := strings.Count(text, "\n| fanout |"); n != 3 { // its row, and its spread for each server that has it
+		t.Errorf("%d lines about fanout:\n%s", n, text)
+	}
+	if topicSection(p.servers, nil) != "" || topicSection(p.servers[:2], rows) != "" {
+		t.Error("a section about nothing")
 	}
 }

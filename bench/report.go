@@ -26,8 +26,13 @@ func tableHead(all []server) string {
 	return head.String() + "\n" + line.String()
 }
 
+// plainServers are the columns of the main table.
+func plainServers(all []server) []server {
+	return slices.DeleteFunc(slices.Clone(all), func(s server) bool { return s.topics })
+}
+
 // table is the row in Markdown: for each server its figure and, behind it, the ratio to the reference of the same run.
-func (r row) table(all []server) string {
+func (r row) table(all []server, base string) string {
 	ns := func(m measurement) float64 { return m.ServerNs }
 	fresh := func(m measurement) float64 { return m.IdleFresh }
 	used := func(m measurement) float64 { return m.IdleUsed }
@@ -38,17 +43,17 @@ func (r row) table(all []server) string {
 		if r.scenario.mode == "idle" {
 			if f, ok := r.median(s.name, fresh); ok {
 				u, _ := r.median(s.name, used)
-				cell = fmt.Sprintf("%.0f / %.0f", f, u) + r.ratio(s.name, u, used)
+				cell = fmt.Sprintf("%.0f / %.0f", f, u) + r.ratio(s.name, base, u, used)
 			}
 		} else if v, ok := r.median(s.name, ns); ok {
-			cell = fmt.Sprintf("%.0f", v) + r.ratio(s.name, v, ns)
+			cell = fmt.Sprintf("%.0f", v) + r.ratio(s.name, base, v, ns)
 		}
 		b.WriteString(" " + cell + " |")
 	}
 	return b.String()
 }
 
-func (r row) ratio(name string, v float64, value func(measurement) float64) string {
+func (r row) ratio(name, reference string, v float64, value func(measurement) float64) string {
 	base, ok := r.median(reference, value)
 	if !ok || base == 0 || name == reference {
 		return ""
@@ -61,9 +66,15 @@ func report(p plan, rows []row, command string) string {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "# Benchmark results\n\nServer CPU time for one message in nanoseconds (idle: bytes for each connection), and in brackets the ratio to %s in the "+
 		"same run.\nQuote ratios: absolute figures drift with the machine. README.md of this folder says how it is measured.\n\n", reference)
-	fmt.Fprintln(&b, tableHead(p.servers))
+	plain := plainServers(p.servers)
+	fmt.Fprintln(&b, tableHead(plain))
 	for _, r := range rows {
-		fmt.Fprintln(&b, r.table(p.servers))
+		if !r.scenario.topics {
+			fmt.Fprintln(&b, r.table(plain, reference))
+		}
+	}
+	if section := topicSection(p.servers, rows); section != "" {
+		fmt.Fprintf(&b, "\n%s", section)
 	}
 	fmt.Fprint(&b, "\n## Scenarios\n\n")
 	for _, r := range rows {
@@ -129,6 +140,9 @@ func versions() []string {
 		return nil
 	}
 	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+	if v := socketioVersion(); v != "" {
+		lines = append(lines, v)
+	}
 	if info, ok := debug.ReadBuildInfo(); ok {
 		i := slices.IndexFunc(info.Deps, func(m *debug.Module) bool { return m.Path == "golang.org/x/sys" })
 		if i >= 0 {

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // A scenario is one row of the table: what the load does, and what the servers are asked for.
@@ -17,7 +18,10 @@ type scenario struct {
 	inFlight    int
 	text        bool
 	compression string
-	same        bool // one message again and again, instead of 64 that differ
+	same        bool    // one message again and again, instead of 64 that differ
+	topics      bool    // only for servers with topics, and not in the main table
+	rate        float64 // messages a second on schedule, instead of inFlight
+	longer      int     // times the usual duration
 }
 
 // Every figure of the table is CPU time of the server for one message, but for idle and idlect (bytes a connection).
@@ -43,6 +47,10 @@ var scenarios = []scenario{
 	{name: "idle", what: "bytes a connection of 10,000, fresh / after one message of 64 B", mode: "idle", conns: 10000, size: 64, inFlight: 1},
 	{name: "idlect", what: "bytes a connection of 5,000 with deflate takeover, fresh / after one message of 1 KiB", mode: "idle", conns: 5000, size: 1 << 10,
 		inFlight: 1, text: true, compression: "takeover"},
+	{name: "fanout", what: "1 publisher of 10 messages a second, 2,000 subscribers, 128 B; a delivery", mode: "broadcast", conns: 2000, size: 128, rate: 10,
+		inFlight: 1, topics: true, longer: 4},
+	{name: "clients", what: "bytes a client of 5,000 that subscribe to one topic, fresh / after one message of 128 B to all", mode: "idle", conns: 5000, size: 128,
+		inFlight: 1, topics: true},
 }
 
 // pick returns the scenarios of a comma-separated list; "all" is all.
@@ -72,18 +80,20 @@ func (s scenario) deflate() string {
 // serverArgs are the flags of duplex echo and of the rivals.
 func (s scenario) serverArgs(listen string) []string {
 	mode := "echo"
-	if s.mode == "broadcast" {
+	if s.mode == "broadcast" || s.topics {
 		mode = "broadcast"
 	}
 	return []string{"--listen", listen, "--compression", s.deflate(), "--mode", mode}
 }
 
-func (s scenario) loadArgs(addr string, pid int, p plan) []string {
+func (s scenario) loadArgs(addr string, pid int, p plan, dialect string) []string {
 	typ := "binary"
 	if s.text {
 		typ = "text"
 	}
+	longer := time.Duration(max(1, s.longer))
 	return []string{"-same=" + strconv.FormatBool(s.same), "-addr", addr, "-pid", strconv.Itoa(pid), "-mode", s.mode, "-conns", strconv.Itoa(s.conns), "-size", strconv.Itoa(s.size),
+		"-dialect", dialect, "-rate", strconv.FormatFloat(s.rate, 'g', -1, 64),
 		"-inflight", strconv.Itoa(s.inFlight), "-type", typ, "-compression", s.deflate(),
-		"-warmup", p.warmup.String(), "-duration", p.duration.String()}
+		"-warmup", (longer * p.warmup).String(), "-duration", (longer * p.duration).String()}
 }

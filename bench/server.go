@@ -24,6 +24,21 @@ type server struct {
 	ours bool
 	// What it cannot do, by the scenario's compression.
 	without []string
+
+	topics  bool   // it has topics, and takes part where there is something to deliver
+	dialect string // of the load
+	script  bool   // args are Node's
+}
+
+// serves reports whether a scenario is for this server.
+func (v server) serves(s scenario) bool {
+	switch {
+	case slices.Contains(v.without, s.deflate()):
+		return false
+	case s.topics:
+		return v.dialect != ""
+	}
+	return !v.topics || s.mode == "broadcast"
 }
 
 var servers = []server{
@@ -35,6 +50,9 @@ var servers = []server{
 	{name: "coder", args: []string{"-lib", "coder"}},
 	{name: "gobwas", args: []string{"-lib", "gobwas"}, without: []string{"takeover", "no-takeover"}},
 	{name: "nbio", args: []string{"-lib", "nbio"}, without: []string{"takeover"}},
+	{name: "duplex-hub", args: []string{"-lib", "hub"}, topics: true},
+	{name: "duplex-session", args: []string{"-lib", "session"}, topics: true, dialect: "session"},
+	{name: "socket.io", args: []string{socketioFolder + "/server.mjs"}, script: true, topics: true, dialect: "socketio"},
 }
 
 func pickServers(list string) ([]server, error) {
@@ -71,6 +89,11 @@ func build(dir string, p *programs, chosen []server) error {
 			return err
 		}
 	}
+	if slices.ContainsFunc(chosen, func(s server) bool { return s.script }) {
+		if err := checkSocketio(); err != nil {
+			return err
+		}
+	}
 	return errors.Join(compile(&p.rivals, "servers", ".", "./servers"), compile(&p.load, "load", ".", "./load"))
 }
 
@@ -93,7 +116,7 @@ func startPinned(cmd *exec.Cmd, core int) error {
 // environment gives every Go server the same conditions: one thread runs Go code. The memory scenarios also set a tiny
 // GOMEMLIMIT, equal for all, so that the collector runs often and gives pages back: what is left is what connections hold.
 func environment(s scenario) []string {
-	env := append(os.Environ(), "GOMAXPROCS=1", "GOGC=100")
+	env := append(os.Environ(), "GOMAXPROCS=1", "GOGC=100", "NODE_ENV=production")
 	if s.mode == "idle" {
 		return append(env, "GOMEMLIMIT=4MiB")
 	}
@@ -117,11 +140,15 @@ func measure(p plan, s scenario, srv server) (m measurement, err error) {
 	if err != nil {
 		return m, err
 	}
-	program := p.programs.rivals
-	if srv.ours {
+	program, args := p.programs.rivals, slices.Concat(srv.args, s.serverArgs(addr))
+	switch {
+	case srv.ours:
 		program = p.programs.duplex
+	case srv.script && s.mode == "idle":
+		program, args = "node", append([]string{"--expose-gc"}, args...) // as GOMEMLIMIT: what is left is what connections hold
+	case srv.script:
+		program = "node"
 	}
-	args := append(slices.Clone(srv.args), s.serverArgs(addr)...)
 	var log bytes.Buffer
 	cmd := exec.Command(program, args...)
 	cmd.Env = environment(s)
@@ -140,7 +167,7 @@ func measure(p plan, s scenario, srv server) (m measurement, err error) {
 		return m, err
 	}
 	var out, text bytes.Buffer
-	load := exec.Command(p.programs.load, s.loadArgs(addr, cmd.Process.Pid, p)...)
+	load := exec.Command(p.programs.load, s.loadArgs(addr, cmd.Process.Pid, p, srv.dialect)...)
 	load.Stdout, load.Stderr = &out, &text
 	if err := startPinned(load, p.loadCore); err != nil {
 		return m, err

@@ -11,8 +11,9 @@ import (
 // A conn is one connection of the load: what it still has to send, and where it is in what it receives. Only the loop's
 // goroutine touches it.
 type conn struct {
-	fd     int
-	stream *stream
+	fd      int
+	stream  *stream
+	dialect dialect // nil: replies carry what was sent, and nothing around it
 
 	// sending
 	owed int // frames to send
@@ -33,12 +34,14 @@ type conn struct {
 	open     bool   // inside a message
 	packed   bool   // the current message is compressed
 	inflate  *inflater
+	text     []byte // of a dialect: the current message
 }
 
 // A tally counts what all connections received.
 type tally struct {
 	messages, compressed int
 	pongs                int
+	ready                int // clients of a dialect that are subscribed
 	replyBytes           int // payload bytes as they came, so compressed where compressed
 }
 
@@ -151,7 +154,7 @@ func (c *conn) begin() error {
 		if c.open {
 			return fmt.Errorf("new message inside a message")
 		}
-		c.open, c.offset = true, 0
+		c.open, c.offset, c.text = true, 0, c.text[:0]
 		c.packed = c.frame&0x40 != 0
 		if c.packed && c.inflate == nil {
 			return fmt.Errorf("compressed message, but no compression was agreed")
@@ -176,7 +179,9 @@ func (c *conn) payload(b []byte) error {
 		c.control = append(c.control, b...)
 		return nil
 	}
-	if c.packed {
+	if c.dialect != nil {
+		c.text = append(c.text, b...)
+	} else if c.packed {
 		c.inflate.add(b)
 	} else {
 		want := c.stream.replies[c.expect]
@@ -201,6 +206,10 @@ func (c *conn) frameEnd(t *tally) (bool, error) {
 	if c.frame&0x80 == 0 {
 		return false, nil
 	}
+	c.open = false
+	if c.dialect != nil {
+		return c.understand(t)
+	}
 	want := c.stream.replies[c.expect]
 	if c.packed {
 		t.compressed++
@@ -212,12 +221,16 @@ func (c *conn) frameEnd(t *tally) (bool, error) {
 	}
 	t.messages++
 	t.replyBytes += c.offset
-	c.open = false
+	c.advance()
+	return true, nil
+}
+
+// advance turns to the next reply.
+func (c *conn) advance() {
 	c.received++
 	if c.expect++; c.expect == len(c.stream.replies) {
 		c.expect = c.stream.loop
 	}
-	return true, nil
 }
 
 func (c *conn) controlEnd(t *tally) error {

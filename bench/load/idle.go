@@ -22,7 +22,7 @@ func idle(cfg config, t *target, l *loop) (result, error) {
 	for i, step := range []func() error{
 		func() error { return connect(cfg, t, l, few) },
 		func() error { return connect(cfg, t, l, cfg.Conns-few) },
-		func() error { return exchange(l) },
+		func() error { return exchange(cfg, l) },
 	} {
 		if err := step(); err != nil {
 			return r, err
@@ -46,8 +46,11 @@ func idle(cfg config, t *target, l *loop) (result, error) {
 }
 
 // exchange sends one message on every connection and waits for the replies. At most 64 are under way at a time, so that what is
-// measured is an idle connection and not what a burst over all of them leaves behind.
-func exchange(l *loop) error {
+// measured is an idle connection and not what a burst over all of them leaves behind. With a dialect, one message goes to all.
+func exchange(cfg config, l *loop) error {
+	if cfg.Dialect != "" {
+		return tell(l)
+	}
 	waiting := 0
 	l.onMessages = func(_ *conn, n int) error { waiting -= n; return nil }
 	for i, c := range l.conns {
@@ -76,7 +79,7 @@ func rehearse(cfg config, t *target) error {
 	if err := connect(cfg, t, l, 256); err != nil {
 		return err
 	}
-	return exchange(l)
+	return exchange(cfg, l)
 }
 
 // churn opens and resets connections. The bench starts every Go server with the same tiny GOMEMLIMIT, so the garbage that this

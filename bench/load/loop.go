@@ -31,6 +31,9 @@ type loop struct {
 	// pending tells of replies that are awaited beyond those to what each connection itself sent; nil: none.
 	pending func() bool
 
+	// tick is called after each wait; nil: nothing is.
+	tick func() error
+
 	// onMessages is called after each read that completed messages.
 	onMessages func(c *conn, n int) error
 }
@@ -103,6 +106,11 @@ func (l *loop) run(done func() bool) error {
 			c := l.conns[l.events[i].Fd]
 			if err := l.serve(c); err != nil {
 				return fmt.Errorf("connection %d, %d sent, %d received: %w", l.events[i].Fd, c.sent, c.received, err)
+			}
+		}
+		if l.tick != nil {
+			if err := l.tick(); err != nil {
+				return err
 			}
 		}
 		if l.tally.messages != seen {

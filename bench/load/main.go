@@ -30,6 +30,8 @@ func main() {
 	flag.DurationVar(&cfg.Duration, "duration", time.Second, "of the measurement, at most a minute")
 	flag.IntVar(&cfg.Count, "count", 0, "stop after so many messages; 0: no limit")
 	flag.BoolVar(&cfg.Same, "same", false, "send the same message again and again instead of 64 different ones")
+	flag.StringVar(&cfg.Dialect, "dialect", "", "what clients of a server with topics say: session or socketio; empty: messages and nothing around them")
+	flag.Float64Var(&cfg.Rate, "rate", 0, "broadcast: publish so many messages a second, on schedule; 0: as -inflight says")
 	flag.IntVar(&cfg.PID, "pid", 0, "process `id` of the server, to measure its CPU time and memory")
 	flag.Parse()
 	cfg.Duration = min(cfg.Duration, time.Minute)

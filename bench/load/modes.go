@@ -19,9 +19,11 @@ type config struct {
 	Compression string        `json:"compression"`
 	Warmup      time.Duration `json:"-"`
 	Duration    time.Duration `json:"-"`
-	Count       int           `json:"-"`    // at most so many messages, 0: no such limit
-	Same        bool          `json:"same"` // the same message again and again
-	PID         int           `json:"-"`    // the server; 0: unknown, no CPU or memory figures
+	Count       int           `json:"-"`                 // at most so many messages, 0: no such limit
+	Same        bool          `json:"same"`              // the same message again and again
+	Dialect     string        `json:"dialect,omitempty"` // of a server with topics; its payload is text, and not compressed
+	Rate        float64       `json:"rate,omitempty"`    // broadcast: messages a second; 0: InFlight counts
+	PID         int           `json:"-"`                 // the server; 0: unknown, no CPU or memory figures
 }
 
 // A result is what a run measured.
@@ -39,6 +41,16 @@ type result struct {
 }
 
 func run(cfg config) (result, error) {
+	if cfg.Dialect != "" {
+		d, ok := dialects[cfg.Dialect]
+		if !ok {
+			return result{}, fmt.Errorf("dialect %q: want session or socketio", cfg.Dialect)
+		}
+		if cfg.Compression != "off" || (cfg.Mode != "broadcast" && cfg.Mode != "idle") {
+			return result{}, fmt.Errorf("dialect %s: want mode broadcast or idle, without compression", cfg.Dialect)
+		}
+		cfg.Path = d.path()
+	}
 	t, err := newTarget(cfg.Addr, cfg.Path, cfg.Compression)
 	if err != nil {
 		return result{}, err
@@ -66,6 +78,9 @@ func run(cfg config) (result, error) {
 
 // connect opens count connections with the payloads of cfg.
 func connect(cfg config, t *target, l *loop, count int) error {
+	if d := dialects[cfg.Dialect]; d != nil {
+		return l.connectTopic(t, d, count, letters(64, cfg.Size))
+	}
 	op := byte(opBinary)
 	if cfg.Type == "text" {
 		op = opText
@@ -120,11 +135,17 @@ func broadcast(cfg config, t *target, l *loop) (result, error) {
 	if err := connect(cfg, t, l, cfg.Conns+1); err != nil {
 		return result{}, err
 	}
-	if err := greet(l); err != nil {
-		return result{}, err
+	if cfg.Dialect == "" {
+		if err := greet(l); err != nil {
+			return result{}, err
+		}
 	}
 	publisher := l.conns[0]
-	missing := make([]int, cfg.InFlight+1) // receivers still without a message, a ring by message number
+	under := cfg.InFlight
+	if cfg.Rate > 0 {
+		under = mostScheduled
+	}
+	missing := make([]int, under+1) // receivers still without a message, a ring by message number
 	published, delivered := 0, 0
 	sending := true
 	publish := func(n int) error { // all n in one write, as a publisher in a hurry does
@@ -144,13 +165,25 @@ func broadcast(cfg config, t *target, l *loop) (result, error) {
 				delivered++
 			}
 		}
-		if !sending || delivered == before {
+		if !sending || cfg.Rate > 0 || delivered == before {
 			return nil
 		}
 		return publish(delivered - before)
 	}
 	settle(cfg, l)
-	if err := publish(cfg.InFlight); err != nil {
+	if cfg.Rate > 0 {
+		began := time.Now()
+		l.tick = func() error {
+			due := int(cfg.Rate * time.Since(began).Seconds())
+			if !sending || due <= published {
+				return nil
+			}
+			if due-delivered > mostScheduled {
+				return fmt.Errorf("the server is %d messages behind the rate of %v a second", due-delivered, cfg.Rate)
+			}
+			return publish(due - published)
+		}
+	} else if err := publish(cfg.InFlight); err != nil {
 		return result{}, err
 	}
 	r, err := window(cfg, l)
@@ -160,6 +193,9 @@ func broadcast(cfg config, t *target, l *loop) (result, error) {
 	sending = false
 	return r, drain(l, func(*conn) int { return publisher.sent })
 }
+
+// mostScheduled is how many messages may be under way at a rate.
+const mostScheduled = 64
 
 // greet exchanges a ping and a pong on every connection. A server that answers a ping reads from the connection, and before that it
 // has made it a receiver of broadcasts; the response to the handshake alone does not say so.

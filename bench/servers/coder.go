@@ -23,7 +23,7 @@ func coder(o options) error {
 	case "takeover":
 		accept.CompressionMode = websocket.CompressionContextTakeover
 	}
-	all := newHub[coderMessage]()
+	all := newRoom[coderMessage]()
 	return listenHTTP(o, func(w http.ResponseWriter, r *http.Request) {
 		c, err := websocket.Accept(w, r, accept)
 		if err != nil {
@@ -46,7 +46,7 @@ func coder(o options) error {
 	})
 }
 
-func coderStep(ctx context.Context, c *websocket.Conn, o options, all *hub[coderMessage]) error {
+func coderStep(ctx context.Context, c *websocket.Conn, o options, all *room[coderMessage]) error {
 	typ, reader, err := c.Reader(ctx)
 	if err != nil {
 		return err

@@ -21,7 +21,7 @@ func gobwas(o options) error {
 	if err != nil {
 		return err
 	}
-	all := newHub[[]byte]()
+	all := newRoom[[]byte]()
 	for {
 		conn, err := ln.Accept()
 		if err != nil {
@@ -31,7 +31,7 @@ func gobwas(o options) error {
 	}
 }
 
-func gobwasConn(conn net.Conn, o options, all *hub[[]byte]) {
+func gobwasConn(conn net.Conn, o options, all *room[[]byte]) {
 	defer conn.Close()
 	if _, err := ws.Upgrade(conn); err != nil {
 		return
@@ -51,7 +51,7 @@ func gobwasConn(conn net.Conn, o options, all *hub[[]byte]) {
 	}
 }
 
-func gobwasStep(conn net.Conn, reader *wsutil.Reader, control wsutil.FrameHandlerFunc, o options, all *hub[[]byte]) error {
+func gobwasStep(conn net.Conn, reader *wsutil.Reader, control wsutil.FrameHandlerFunc, o options, all *room[[]byte]) error {
 	header, err := reader.NextFrame()
 	if err != nil {
 		return err

@@ -20,7 +20,7 @@ func gorilla(o options) error {
 		EnableCompression: o.compression != "off",
 		WriteBufferPool:   &sync.Pool{},
 	}
-	all := newHub[*websocket.PreparedMessage]()
+	all := newRoom[*websocket.PreparedMessage]()
 	return listenHTTP(o, func(w http.ResponseWriter, r *http.Request) {
 		c, err := upgrader.Upgrade(w, r, nil)
 		if err != nil {
@@ -45,7 +45,7 @@ func gorilla(o options) error {
 
 var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
-func gorillaStep(c *websocket.Conn, o options, all *hub[*websocket.PreparedMessage]) error {
+func gorillaStep(c *websocket.Conn, o options, all *room[*websocket.PreparedMessage]) error {
 	typ, reader, err := c.NextReader()
 	if err != nil {
 		return err

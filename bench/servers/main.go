@@ -6,7 +6,7 @@
 //   - answer each message with itself, in order (echo), or send it to every connection without waiting for slow ones (broadcast),
 //   - compress replies of any length from 128 bytes when -compression says so and the client agreed.
 //
-// The flags are those of duplex echo, and -lib.
+// Beside them stand our own hub and session protocol (duplex.go), which broadcast only. The flags are those of duplex echo, and -lib.
 package main
 
 import (
@@ -35,11 +35,13 @@ var libraries = map[string]func(options) error{
 	"coder":   coder,
 	"gobwas":  gobwas,
 	"nbio":    nbioServer,
+	"hub":     duplexHub,
+	"session": duplexSession,
 }
 
 func main() {
 	var o options
-	lib := flag.String("lib", "", "gorilla, gws, coder, gobwas or nbio")
+	lib := flag.String("lib", "", "gorilla, gws, coder, gobwas or nbio; or what Duplex has for topics: hub or session")
 	flag.StringVar(&o.listen, "listen", "127.0.0.1:9001", "`address`")
 	flag.StringVar(&o.compression, "compression", "off", "off, no-takeover or takeover")
 	mode := flag.String("mode", "echo", "echo or broadcast")
@@ -64,7 +66,11 @@ func fail(err error) {
 
 // errCannot is returned where a library, or its server here, has no such feature.
 func errCannot(lib string, o options) error {
-	return fmt.Errorf("%s has no -compression %s", lib, o.compression)
+	mode := "echo"
+	if o.broadcast {
+		mode = "broadcast"
+	}
+	return fmt.Errorf("%s has no -mode %s with -compression %s", lib, mode, o.compression)
 }
 
 // listenHTTP serves upgrades at any path under net/http.
