@@ -15,6 +15,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/duplex-websocket/duplex/websocket"
 )
 
 // documents are the pages whose Go code must compile. The first two say the same in two languages.
@@ -90,9 +92,10 @@ func withoutComments(sources []string) []string {
 func TestReadmeProgramsTalk(t *testing.T) {
 	const documented = "127.0.0.1:8080"
 	sources := programs(t, "README.md")
-	if len(sources) != 4 {
-		t.Fatalf("README.md shows %d programs; this test knows a server, a client, an event server and a browser-like client", len(sources))
+	if len(sources) != 5 {
+		t.Fatalf("README.md shows %d programs; this test knows a hub, a server, a client, an event server and a browser-like client", len(sources))
 	}
+	sources = sources[1:] // TestReadmeHub
 	want := map[int]string{1: "hello <nil>\n", 3: "hello\n1000 (normal closure) true\n"}
 	for _, server := range []int{0, 2} {
 		address := freeAddress(t)
@@ -104,6 +107,32 @@ func TestReadmeProgramsTalk(t *testing.T) {
 				t.Errorf("program %d against %d: %v, printed %q, want %q", client+1, server+1, err, output, want[client])
 			}
 		}
+	}
+}
+
+// TestReadmeHub runs the program with topics and sends it what the page's JavaScript sends, but for another topic.
+func TestReadmeHub(t *testing.T) {
+	address := freeAddress(t)
+	start(t, build(t, strings.ReplaceAll(programs(t, "README.md")[0], "127.0.0.1:8080", address)), address)
+	page, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	c, err := websocket.Dial(ctx, "ws://"+address+"/ws", &websocket.DialOptions{Options: websocket.Options{Subprotocols: []string{"duplex.v1"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.CloseNow()
+	for _, sent := range regexp.MustCompile(`socket\.send\('(.*)'\)`).FindAllStringSubmatch(string(page), -1) {
+		if err := c.Write(ctx, websocket.Text, []byte(strings.ReplaceAll(sent[1], "news.>", "clock"))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var frame struct{ Type, Topic, Data string }
+	if err := c.ReadJSON(ctx, &frame); err != nil || frame.Type != "message" || frame.Topic != "clock" || len(frame.Data) != len("15:04:05") {
+		t.Errorf("the program sent %+v, %v", frame, err)
 	}
 }
 
