@@ -86,14 +86,14 @@ func (s scenario) serverArgs(listen string) []string {
 	return []string{"--listen", listen, "--compression", s.deflate(), "--mode", mode}
 }
 
-func (s scenario) loadArgs(addr string, pid int, p plan, dialect string) []string {
+func (s scenario) loadArgs(addr string, pid int, p plan, srv server) []string {
 	typ := "binary"
 	if s.text {
 		typ = "text"
 	}
 	longer := time.Duration(max(1, s.longer))
 	return []string{"-same=" + strconv.FormatBool(s.same), "-addr", addr, "-pid", strconv.Itoa(pid), "-mode", s.mode, "-conns", strconv.Itoa(s.conns), "-size", strconv.Itoa(s.size),
-		"-dialect", dialect, "-rate", strconv.FormatFloat(s.rate, 'g', -1, 64),
+		"-dialect", srv.dialect, "-rate", strconv.FormatFloat(s.rate, 'g', -1, 64),
 		"-inflight", strconv.Itoa(s.inFlight), "-type", typ, "-compression", s.deflate(),
-		"-warmup", (longer * p.warmup).String(), "-duration", (longer * p.duration).String()}
+		"-warmup", max(longer*p.warmup, srv.warmup).String(), "-duration", (longer * p.duration).String()}
 }

@@ -25,9 +25,10 @@ type server struct {
 	// What it cannot do, by the scenario's compression.
 	without []string
 
-	topics  bool   // it has topics, and takes part where there is something to deliver
-	dialect string // of the load
-	script  bool   // args are Node's
+	topics  bool          // it has topics, and takes part where there is something to deliver
+	dialect string        // of the load
+	script  bool          // args are Node's
+	warmup  time.Duration // at least
 }
 
 // serves reports whether a scenario is for this server.
@@ -52,7 +53,8 @@ var servers = []server{
 	{name: "nbio", args: []string{"-lib", "nbio"}, without: []string{"takeover"}},
 	{name: "duplex-hub", args: []string{"-lib", "hub"}, topics: true},
 	{name: "duplex-session", args: []string{"-lib", "session"}, topics: true, dialect: "session"},
-	{name: "socket.io", args: []string{socketioFolder + "/server.mjs"}, script: true, topics: true, dialect: "socketio"},
+	{name: "socket.io", args: []string{socketioFolder + "/server.mjs"}, script: true, topics: true, dialect: "socketio",
+		warmup: 3 * time.Second},
 }
 
 func pickServers(list string) ([]server, error) {
@@ -167,7 +169,7 @@ func measure(p plan, s scenario, srv server) (m measurement, err error) {
 		return m, err
 	}
 	var out, text bytes.Buffer
-	load := exec.Command(p.programs.load, s.loadArgs(addr, cmd.Process.Pid, p, srv.dialect)...)
+	load := exec.Command(p.programs.load, s.loadArgs(addr, cmd.Process.Pid, p, srv)...)
 	load.Stdout, load.Stderr = &out, &text
 	if err := startPinned(load, p.loadCore); err != nil {
 		return m, err
