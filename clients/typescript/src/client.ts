@@ -123,7 +123,8 @@ export class Client {
   /**
    * Publishes JSON, or the bytes of an ArrayBuffer or a view of one. Without a connection, and when the server asks for patience, the
    * message waits; after a lost connection it is sent again with the same messageId, which the server delivers once. Messages of one
-   * topic keep the order of the calls. The data are read before this returns.
+   * topic keep the order of the calls, unless a connection is lost together with the server's word that one of them was too much for its
+   * rate. The data are read before this returns.
    *
    * Rejects with a DuplexError: `outbox-full` and `offline` (`volatile`) at once, `timeout` or `unanswered` when it waited too long,
    * `too-large`, `bad-request`, `closed`, or the server's own, such as `forbidden`. A message that the server refused for its `rate` is

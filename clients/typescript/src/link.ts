@@ -142,10 +142,11 @@ export class Link {
     }
     if (frame.type === 'disconnect') {
       this._bye = frame;
-    } else if (frame.id === this._connectId) {
+    } else if (frame.id && frame.id === this._connectId) {
+      this._connectId = 0;
       if (frame.type === 'reply') this._open(frame);
       else this._refused(frame);
-    } else if (frame.id === this._refreshId && frame.id) {
+    } else if (frame.id && frame.id === this._refreshId) {
       if (frame.type === 'reply') this._expires(frame.expires);
       else this._host.error(new DuplexError(frame.code!, `the new token: ${frame.message}`));
     } else {

@@ -119,8 +119,13 @@ export class Outbox {
       for (const { timer } of this._held.values()) clearTimeout(timer as number);
       this._held.clear();
     }
+    // Whether these have been accepted is not known, so what was refused before them may come too late now.
+    const last = new Map<string, number>();
+    for (const { flying, topic, id } of this._entries.values()) if (flying) last.set(topic, id);
     for (const entry of [...this._entries.values()]) {
-      const lost = error ?? (entry.volatile && new DuplexError('unanswered', 'the connection was lost before the answer'));
+      const overtaken = !entry.flying && last.get(entry.topic)! > entry.id;
+      const lost = error ?? (entry.volatile ? new DuplexError('unanswered', 'the connection was lost before the answer')
+        : overtaken && entry.refused);
       if (lost) this._settle(entry.id, lost);
       else this._land(entry);
     }

@@ -109,7 +109,7 @@ class Tab implements Socket {
         if (this._mux) this._admit(note.from);
         break;
       case 'open':
-        if (this._leader || !note.to.includes(this._id)) break;
+        if (this._leader || this._mux || !note.to.includes(this._id)) break;
         this._leader = note.from;
         this._events.open();
         break;

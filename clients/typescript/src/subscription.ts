@@ -28,6 +28,8 @@ export class Subscription<T = unknown> {
   /** @internal */
   readonly _options: SubscribeOptions<T>;
   private readonly _owner: Owner;
+  /** Where it goes on, once the gap that was announced has come. If the connection ends before that, the gap has to be announced again. */
+  private _behindGap: Position | undefined;
   private _resolve!: (position: Position) => void;
   private _reject!: (error: DuplexError) => void;
 
@@ -62,11 +64,13 @@ export class Subscription<T = unknown> {
   /** @internal the server has confirmed it */
   _live(frame: Frame): void {
     const since = this.position;
-    this.position = { epoch: frame.epoch!, offset: frame.offset! };
-    if (since && since.epoch === frame.epoch && since.offset > frame.offset!) this.position = since;
+    const begin = { epoch: frame.epoch!, offset: frame.offset! };
+    const known = since && since.epoch === begin.epoch && since.offset > begin.offset;
+    this._behindGap = since && !frame.recovered ? begin : undefined;
+    if (!known && !this._behindGap) this.position = begin;
     this._id = 0;
-    this._resolve(this.position);
-    this._set({ state: 'live', position: this.position, ...(since && { recovered: !!frame.recovered }) });
+    this._resolve(begin);
+    this._set({ state: 'live', position: begin, ...(since && { recovered: !!frame.recovered }) });
     this._owner.askPresence(this);
   }
 
@@ -87,6 +91,10 @@ export class Subscription<T = unknown> {
   _push(frame: Frame): void {
     if (this.state !== 'live') return;
     const { onMessage, onGap, onJoin, onLeave } = this._options;
+    if (this._behindGap && (frame.type === 'message' || frame.type === 'gap')) {
+      this.position = this._behindGap;
+      this._behindGap = undefined;
+    }
     if (frame.type === 'message') {
       const { epoch, offset } = this.position!;
       if (frame.offset! <= offset) return;

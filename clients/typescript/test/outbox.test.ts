@@ -252,6 +252,21 @@ describe('a rate that the server limits', () => {
     expect(stage.peer.frames).toEqual([]);
   });
 
+  test('rejects what may have been overtaken when the connection was lost', async () => {
+    const stage = await connected({ backoff: { base: 0 } });
+    const [one, two] = publish(stage, 'a', 1, 2);
+    const other = publish(stage, 'b', 3)[0]!;
+    stage.peer.refuse('publish', 'rate', 100);
+    stage.peer.lose();
+    await stage.reopen();
+    await vi.advanceTimersByTimeAsync(100);
+    expect(data(stage.peer)).toEqual([3, 2]);
+    stage.peer.reply('publish', { epoch: 'e', offset: 2 });
+    stage.peer.reply('publish', { epoch: 'e', offset: 1, duplicate: true });
+    await settle();
+    expect([one!.code, two!.value!.duplicate, other.value!.offset]).toEqual(['rate', true, 2]);
+  });
+
   test('is respected over a reconnect', async () => {
     const stage = await connected({ backoff: { base: 0 } });
     publish(stage, 'a', 1);

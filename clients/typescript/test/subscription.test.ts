@@ -159,6 +159,24 @@ describe('after a lost connection', () => {
     expect(sub.position, 'a gap does not change it').toEqual({ epoch: 'e', offset: 31 });
   });
 
+  test('a gap that was announced and did not come is announced again', async () => {
+    const stage = await connected();
+    const { gaps, log, sub } = listen(stage, 'a');
+    stage.peer.reply('subscribe', { epoch: 'e', offset: 12 });
+    stage.peer.lose();
+    await stage.reopen();
+    stage.peer.reply('subscribe', { epoch: 'f', offset: 0, recovered: false });
+    expect(sub.position, 'what is lost has not been reported yet').toEqual({ epoch: 'e', offset: 12 });
+    stage.peer.lose();
+    await stage.reopen();
+    expect(stage.peer.reply('subscribe', { epoch: 'f', offset: 1, recovered: false }).since).toEqual({ epoch: 'e', offset: 12 });
+    stage.peer.push({ type: 'gap', topic: 'a', reason: 'epoch', since: { epoch: 'e', offset: 12 }, until: { epoch: 'f', offset: 1 } });
+    expect(sub.position).toEqual({ epoch: 'f', offset: 1 });
+    stage.peer.message('a', 1);
+    stage.peer.message('a', 2);
+    expect([gaps.length, log.at(-1)]).toEqual([1, 'message 2']);
+  });
+
   test('a new epoch begins to count anew', async () => {
     const stage = await connected();
     const { log, sub } = listen(stage, 'a');
