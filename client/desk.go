@@ -24,6 +24,8 @@ const (
 const (
 	// maxOpen is how many commands are on their way at once, so that a server's refusals do not come in thousands.
 	maxOpen = 256
+	// farewellGrace is how long a refusal is kept back that may be but the beginning of the end of the connection.
+	farewellGrace = 250 * time.Millisecond
 	// maxPause is how long a server that wants to have fewer commands can make all of them wait.
 	maxPause = time.Second
 )
@@ -66,6 +68,7 @@ type desk struct {
 	online bool
 	final  error            // the client is closed
 	paused bool             // the server has had too many commands
+	links  int              // counts connections
 	ahead  []*call          // to be sent, of fateBound
 	queue  []*call          // to be sent after those
 	open   map[uint64]*call // sent and not answered
@@ -210,15 +213,41 @@ func (d *desk) answer(f *frame) {
 	if f.Type == "error" {
 		refusal = f.err()
 	}
-	if bound := d.settle(f, refusal); bound != nil {
+	if refusal != nil && refusal.Code == CodeUnavailable && refusal.Retry == 0 && d.keepBack(f, refusal) {
+		return
+	}
+	if bound := d.settle(anyLink, f, refusal); bound != nil {
 		bound.answered(f, refusal)
 	}
 }
 
-// settle ends the call that f answers, or returns it if it is of fateBound.
-func (d *desk) settle(f *frame, refusal *Error) *call {
+// keepBack waits before it takes "unavailable" for an answer: a server that ends the session says so as well, and then the command is
+// for the next connection.
+func (d *desk) keepBack(f *frame, refusal *Error) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if c := d.open[f.ID]; c == nil || c.fate == fateOnce {
+		return false
+	}
+	link := d.links
+	time.AfterFunc(farewellGrace, func() {
+		if bound := d.settle(link, f, refusal); bound != nil {
+			bound.answered(f, refusal)
+		}
+	})
+	return true
+}
+
+// anyLink stands for the present connection.
+const anyLink = -1
+
+// settle ends the call that f answers on a connection, if that is still there, or returns it if it is of fateBound.
+func (d *desk) settle(link int, f *frame, refusal *Error) *call {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if link != anyLink && link != d.links {
+		return nil
+	}
 	d.signal() // there is room for another one
 	c := d.open[f.ID]
 	if c != nil && refusal != nil && refusal.Code == CodeRate && (c.fate == fateBound || c.resent) {
@@ -306,6 +335,7 @@ func (d *desk) lost() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.online = false
+	d.links++
 	d.ahead = nil
 	var again []*call
 	for _, c := range d.open {

@@ -87,12 +87,11 @@ func (s *Subscription) drained() bool {
 // park leaves the server until the events have been taken; nothing is lost, as the position stays. It reports whether there was reason to.
 func (s *Subscription) park() bool {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.drained() {
-		s.mu.Unlock()
 		return false
 	}
 	s.parked = true
-	s.mu.Unlock()
-	s.step()
+	s.advance() // before Next finds that it may take the parking back
 	return true
 }

@@ -464,3 +464,36 @@ func TestParked(t *testing.T) {
 		wantEvents(t, a, "message a e/1 1", "message a e/2 2", "resubscribed true e/2", "message a e/3 3")
 	})
 }
+
+// A server that ends a session may still refuse what comes meanwhile; that is no answer, but a server that stays is believed.
+func TestUnavailable(t *testing.T) {
+	bubble(t, func(t *testing.T, s *script) {
+		s.plays(func(p *peer) {
+			p.greet(`{"type":"connect"}`)
+			p.refuse(p.ask(`{"type":"publish","topic":"a","messageId":"?","data":null}`), "unavailable", 0)
+			p.refuse(p.ask(`{"type":"subscribe","topic":"a"}`), "unavailable", 0)
+			p.say(`{"type":"disconnect","code":"replaced"}`)
+		}, func(p *peer) {
+			p.greet(`{"type":"connect","resume":"r1"}`)
+			p.reply(p.ask(`{"type":"subscribe","topic":"a"}`), `"epoch":"e","offset":1`)
+			p.reply(p.ask(`{"type":"publish","topic":"a","messageId":"?","data":null}`), `"epoch":"e","offset":1`)
+			p.cut()
+		}, func(p *peer) {
+			p.greet(`{"type":"connect","resume":"r1"}`)
+			p.refuse(p.ask(`{"type":"subscribe","topic":"a","since":{"epoch":"e","offset":1}}`), "unavailable", 0)
+			p.reply(p.ask(`{"type":"subscribe","topic":"a","since":{"epoch":"e","offset":1}}`), `"epoch":"e","offset":1,"recovered":true`)
+			p.refuse(p.ask(`{"type":"publish","topic":"a","messageId":"?","data":null}`), "unavailable", 0)
+			p.refuse(p.ask(`{"type":"subscribe","topic":"b"}`), "unavailable", 0)
+		})
+		c := s.dial(Options{})
+		sent := must(c.Send(t.Context(), "a", Publication{}))(t)
+		synctest.Wait()
+		sub := must(c.Subscribe(t.Context(), "a", nil))(t)
+		must(sent.Receipt(t.Context()))(t)
+		wantEvents(t, sub, "resubscribed true e/1")
+		_, err := c.Publish(t.Context(), "a", Publication{})
+		isCode(t, err, CodeUnavailable)
+		_, err = c.Subscribe(t.Context(), "b", nil)
+		isCode(t, err, CodeUnavailable)
+	})
+}

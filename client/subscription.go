@@ -233,6 +233,11 @@ func (s *Subscription) finish(why error) {
 func (s *Subscription) step() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.advance()
+}
+
+// advance is step with mu held.
+func (s *Subscription) advance() {
 	switch {
 	case s.state == subAway && s.end != nil:
 		s.remove()
@@ -297,10 +302,16 @@ func (s *Subscription) lost() {
 	s.mu.Unlock()
 }
 
+// resubscribeAfter is how long a subscription that was there before waits when the server cannot renew it now, and does not say when.
+const resubscribeAfter = time.Second
+
 // joined is called with the answer to subscribe.
 func (s *Subscription) joined(f *frame, refused *Error) {
 	s.mu.Lock()
 	again := s.started
+	if again && refused != nil && refused.Retry == 0 && temporary[refused.Code] {
+		refused.Retry = resubscribeAfter
+	}
 	switch {
 	case refused == nil:
 		s.state = subLive
