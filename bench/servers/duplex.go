@@ -84,7 +84,9 @@ func duplexSession(o options) error {
 	if err != nil {
 		return err
 	}
+	var settings session.Options
+	settings.CommandRate, settings.CommandBurst = 1e6, 1e6
 	mux := http.NewServeMux()
-	mux.Handle("/ws", session.New(h, session.Options{CommandRate: 1e6, CommandBurst: 1e6}))
+	mux.Handle("/ws", session.New(h, settings))
 	return http.ListenAndServe(o.listen, mux)
 }
