@@ -17,10 +17,11 @@ const (
 // Hub is a set of topics and of those who subscribe to them. All its methods may be called from any goroutine, but not from
 // within Sink.Deliver.
 type Hub struct {
-	options Options // immutable; Topics are in rules
+	options Options // immutable; Topics are in rules, the limits in limits
 	broker  Broker  // immutable
 	detach  func()  // immutable
 	rules   atomic.Pointer[ruleset]
+	limits  atomic.Pointer[limits]
 
 	handlers handlers
 
@@ -42,8 +43,6 @@ type hubStats struct {
 
 // New returns a hub. The error says which rule is wrong, or that the broker cannot be attached to.
 func New(o Options) (*Hub, error) {
-	o.MaxSubscriptions = cmp.Or(o.MaxSubscriptions, defaultMaxSubscriptions)
-	o.MaxRequests = cmp.Or(o.MaxRequests, defaultMaxRequests)
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
@@ -56,6 +55,7 @@ func New(o Options) (*Hub, error) {
 		return nil, err
 	}
 	h.rules.Store(&rules)
+	h.SetLimits(o.MaxSubscriptions, o.MaxRequests)
 	if h.detach, err = h.broker.Attach(h); err != nil {
 		return nil, err
 	}
@@ -107,8 +107,16 @@ func (h *Hub) SetTopics(rules []Rule) error {
 	return nil
 }
 
+// limits are of one subscriber.
+type limits struct{ subscriptions, requests int }
+
+// SetLimits replaces Options.MaxSubscriptions and MaxRequests; 0 stands for the default. What is above the new limits stays.
+func (h *Hub) SetLimits(subscriptions, requests int) {
+	h.limits.Store(&limits{cmp.Or(subscriptions, defaultMaxSubscriptions), cmp.Or(requests, defaultMaxRequests)})
+}
+
 // MaxSubscriptions returns how many subscriptions a subscriber may have.
-func (h *Hub) MaxSubscriptions() int { return h.options.MaxSubscriptions }
+func (h *Hub) MaxSubscriptions() int { return h.limits.Load().subscriptions }
 
 // Publish publishes on behalf of the program itself: no permission is asked for, and no rate is counted. The errors
 // are *Error, or that of ctx.

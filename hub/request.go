@@ -124,7 +124,7 @@ func (s *Subscriber) beginRequest() (*Identity, error) {
 	if s.ended {
 		return nil, Errorf(CodeUnavailable, "the session has ended")
 	}
-	if limit := s.hub.options.MaxRequests; s.requests >= limit {
+	if limit := s.hub.limits.Load().requests; s.requests >= limit {
 		return nil, Errorf(CodeRate, "at most %d requests wait for their answer", limit)
 	}
 	s.requests++

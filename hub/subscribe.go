@@ -98,8 +98,8 @@ func (s *Subscriber) open(topic string, presence bool) (*subscription, error) {
 		return nil, Errorf(CodeUnavailable, "the session has ended")
 	case s.subs[topic] != nil:
 		return nil, Errorf(CodeAlreadySubscribed, "you are subscribed to %s already", topic)
-	case len(s.subs) >= h.options.MaxSubscriptions:
-		return nil, Errorf(CodeTooManySubscriptions, "a session has at most %d subscriptions", h.options.MaxSubscriptions)
+	case len(s.subs) >= h.MaxSubscriptions():
+		return nil, Errorf(CodeTooManySubscriptions, "a session has at most %d subscriptions", h.MaxSubscriptions())
 	}
 	at := h.open(topic)
 	if at.rule != nil && at.rule.MaxSubscribers > 0 && len(at.subs) >= at.rule.MaxSubscribers {

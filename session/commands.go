@@ -76,7 +76,7 @@ func (s *session) receive(isBinary bool, p []byte) {
 
 // throttle counts a command, and says how long to wait if it is one too many.
 func (s *session) throttle() (retry time.Duration) {
-	o := &s.server.options
+	o := s.server.limits.Load()
 	now := time.Now()
 	s.tokens = min(float64(o.CommandBurst), s.tokens+o.CommandRate*now.Sub(s.filled).Seconds())
 	s.filled = now

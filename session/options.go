@@ -26,10 +26,17 @@ type Options struct {
 	Accept websocket.AcceptOptions
 	Driver websocket.Driver
 
-	MaxFrame       int           // bytes of a frame from a client; default 1 MiB
-	Outbox         int           // bytes that may wait for a client's network before its messages wait in the hub; default 256 KiB
+	MaxFrame int           // bytes of a frame from a client; default 1 MiB
+	Outbox   int           // bytes that may wait for a client's network before its messages wait in the hub; default 256 KiB
+	Ping     time.Duration // how often clients are told to send something; default 25 s
+	Limits                 // Server.SetLimits changes them later
+
+	Logger *slog.Logger // default slog.Default()
+}
+
+// Limits are the part of Options that may change while the server is in use.
+type Limits struct {
 	ConnectTimeout time.Duration // until a client has sent connect; default 10 s
-	Ping           time.Duration // how often clients are told to send something; default 25 s
 	CommandRate    float64       // commands a second of one connection, on average; default 100
 	CommandBurst   int           // and at once; default 1,000
 
@@ -37,20 +44,23 @@ type Options struct {
 	DrainRate   int           // default 1,000
 	DrainRetry  time.Duration // default 500 ms
 	DrainSpread time.Duration // default 5 s
+}
 
-	Logger *slog.Logger // default slog.Default()
+func (l Limits) withDefaults() Limits {
+	l.ConnectTimeout = cmp.Or(l.ConnectTimeout, 10*time.Second)
+	l.CommandRate = cmp.Or(l.CommandRate, 100)
+	l.CommandBurst = cmp.Or(l.CommandBurst, 1000)
+	l.DrainRate = cmp.Or(l.DrainRate, 1000)
+	l.DrainRetry = cmp.Or(l.DrainRetry, 500*time.Millisecond)
+	l.DrainSpread = cmp.Or(l.DrainSpread, 5*time.Second)
+	return l
 }
 
 func (o Options) withDefaults() Options {
 	o.MaxFrame = cmp.Or(o.MaxFrame, 1<<20)
 	o.Outbox = cmp.Or(o.Outbox, 256<<10)
-	o.ConnectTimeout = cmp.Or(o.ConnectTimeout, 10*time.Second)
 	o.Ping = cmp.Or(o.Ping, 25*time.Second)
-	o.CommandRate = cmp.Or(o.CommandRate, 100)
-	o.CommandBurst = cmp.Or(o.CommandBurst, 1000)
-	o.DrainRate = cmp.Or(o.DrainRate, 1000)
-	o.DrainRetry = cmp.Or(o.DrainRetry, 500*time.Millisecond)
-	o.DrainSpread = cmp.Or(o.DrainSpread, 5*time.Second)
+	o.Limits = o.Limits.withDefaults()
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}

@@ -79,7 +79,7 @@ func TestRefusals(t *testing.T) {
 }
 
 func TestLetIn(t *testing.T) {
-	f := newFixture(t, hub.Options{}, Options{Authenticate: named, ConnectTimeout: 200 * time.Millisecond, MaxFrame: 1 << 16})
+	f := newFixture(t, hub.Options{}, Options{Authenticate: named, Limits: Limits{ConnectTimeout: 200 * time.Millisecond}, MaxFrame: 1 << 16})
 	for _, c := range []struct {
 		frame, error string
 		code         websocket.StatusCode
@@ -167,7 +167,7 @@ func TestRefresh(t *testing.T) {
 }
 
 func TestFloodOfCommands(t *testing.T) {
-	f := newFixture(t, hub.Options{}, Options{CommandRate: 10, CommandBurst: 20})
+	f := newFixture(t, hub.Options{}, Options{Limits: Limits{CommandRate: 10, CommandBurst: 20}})
 	c, other := f.connect("a"), f.connect("b")
 	for range 20 + floodLimit + 10 {
 		if c.conn.Write(f.ctx, websocket.Text, []byte(`{"type":"subscribe","topic":"a"}`)) != nil {
@@ -191,7 +191,7 @@ func TestFloodOfCommands(t *testing.T) {
 
 // Whoever sends commands without reading the answers stops being read, and harms nobody.
 func TestAnswersAreNotRead(t *testing.T) {
-	f := newFixture(t, one(hub.TopicOptions{HistoryMessages: 1000, HistoryBytes: 64 << 20}), Options{CommandRate: 1e6, CommandBurst: 1e6, Outbox: 64 << 10})
+	f := newFixture(t, one(hub.TopicOptions{HistoryMessages: 1000, HistoryBytes: 64 << 20}), Options{Limits: Limits{CommandRate: 1e6, CommandBurst: 1e6}, Outbox: 64 << 10})
 	big := fmt.Sprintf("%q", strings.Repeat("x", 60_000))
 	for range 200 {
 		if _, err := f.hub.Publish(f.ctx, "t", hub.Publication{Data: []byte(big)}); err != nil {
@@ -216,7 +216,7 @@ func TestAnswersAreNotRead(t *testing.T) {
 }
 
 func TestDrain(t *testing.T) {
-	f := newFixture(t, hub.Options{}, Options{DrainRate: 100, DrainRetry: time.Second, DrainSpread: time.Second})
+	f := newFixture(t, hub.Options{}, Options{Limits: Limits{DrainRate: 40, DrainRetry: time.Second, DrainSpread: time.Second}})
 	all := make([]*client, 10)
 	for i := range all {
 		all[i] = f.connect("x")

@@ -15,8 +15,9 @@ import (
 
 // Server serves the sessions of a hub. It is an http.Handler for WebSocket handshakes. Its methods may be called from any goroutine.
 type Server struct {
-	hub      *hub.Hub          // immutable
-	options  Options           // immutable
+	hub      *hub.Hub // immutable
+	options  Options  // immutable; the Limits that hold are in limits
+	limits   atomic.Pointer[Limits]
 	socket   *websocket.Server // immutable
 	resume   *resumer          // immutable
 	draining atomic.Bool
@@ -25,6 +26,7 @@ type Server struct {
 // New returns a server for a hub.
 func New(h *hub.Hub, o Options) *Server {
 	s := &Server{hub: h, options: o.withDefaults(), resume: newResumer()}
+	s.SetLimits(o.Limits)
 	accept := s.options.Accept
 	accept.Subprotocols = []string{Subprotocol}
 	accept.MaxMessage = int64(s.options.MaxFrame)
@@ -52,6 +54,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.socket.ServeHTTP(w, r)
 }
 
+// SetLimits replaces the limits; a zero field stands for its default.
+func (s *Server) SetLimits(l Limits) {
+	l = l.withDefaults()
+	s.limits.Store(&l)
+}
+
 // Len returns how many connections there are, those included that have not connected to the hub yet.
 func (s *Server) Len() int { return s.socket.Len() }
 
@@ -69,7 +77,7 @@ func (s *Server) checkSubprotocol(u *websocket.Upgrade) error {
 	return &websocket.HandshakeError{Status: http.StatusBadRequest, Reason: "the subprotocol here is " + Subprotocol + ": offer it, or none"}
 }
 
-// Shutdown refuses new connections, tells all clients when to come back, at the pace of Options.DrainRate, and returns when all have gone. It returns the error of
+// Shutdown refuses new connections, tells all clients when to come back, at the pace of Limits.DrainRate, and returns when all have gone. It returns the error of
 // ctx if that ends first; then it has cut off the rest.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.draining.Store(true)
@@ -78,7 +86,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 }
 
 // Shed sends away a part of the clients, picked at random, so that they come back to other servers. fraction is from 0 to 1. It
-// returns how many it picked; they are told at the pace of Options.DrainRate, until ctx ends.
+// returns how many it picked; they are told at the pace of Limits.DrainRate, until ctx ends.
 func (s *Server) Shed(ctx context.Context, fraction float64) int {
 	all := s.sessions()
 	n := int(fraction*float64(len(all)) + 0.5)
@@ -99,25 +107,28 @@ func (s *Server) sessions() []*session {
 	return all
 }
 
-// drainTick is how often a bunch of clients is told.
+// drainTick is how often some clients are told.
 const drainTick = 20 * time.Millisecond
 
-// drain tells clients to come back, some in each tick.
+// drain tells clients to come back, as many in each tick as are due by then.
 func (s *Server) drain(ctx context.Context, all []*session) {
-	bunch := max(1, s.options.DrainRate*int(drainTick/time.Millisecond)/1000)
-	for len(all) > 0 {
-		n := min(bunch, len(all))
-		for _, one := range all[:n] {
-			after := s.options.DrainRetry + rand.N(s.options.DrainSpread+1)
-			one.End(hub.End{Code: hub.EndRestart, Message: "the server restarts", Reconnect: true, After: after})
+	limits := s.limits.Load()
+	tick := time.NewTicker(drainTick)
+	defer tick.Stop()
+	began, told := time.Now(), 0
+	for {
+		due := 1 + int(float64(limits.DrainRate)*time.Since(began).Seconds())
+		for ; told < min(due, len(all)); told++ {
+			after := limits.DrainRetry + rand.N(limits.DrainSpread+1)
+			all[told].End(hub.End{Code: hub.EndRestart, Message: "the server restarts", Reconnect: true, After: after})
 		}
-		if all = all[n:]; len(all) == 0 {
+		if told == len(all) {
 			return
 		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(drainTick):
+		case <-tick.C:
 		}
 	}
 }

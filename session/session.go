@@ -78,12 +78,12 @@ type session struct {
 type handler struct{ server *Server }
 
 func (h handler) Open(c *websocket.Conn) {
-	s := &session{server: h.server, conn: c, tokens: float64(h.server.options.CommandBurst), filled: time.Now()}
+	s := &session{server: h.server, conn: c, tokens: float64(h.server.limits.Load().CommandBurst), filled: time.Now()}
 	if r := c.Request(); r != nil {
 		s.header = r.Header
 	}
 	c.SetAttribute(sessionKey{}, s)
-	limit := h.server.options.ConnectTimeout
+	limit := h.server.limits.Load().ConnectTimeout
 	s.timeout = time.AfterFunc(limit, func() {
 		s.End(hub.End{Code: endConnectTimeout, Message: fmt.Sprintf("connect within %v", limit), Reconnect: true})
 	})
@@ -101,9 +101,12 @@ func (h handler) Close(c *websocket.Conn, err error) {
 		return
 	}
 	s.timeout.Stop()
+	session := ""
 	if subscriber := s.subscriber.Load(); subscriber != nil {
+		session = subscriber.ID()
 		subscriber.Close()
 	}
+	h.server.options.Logger.Debug("a client is gone", "session", session, "remote", c.RemoteAddr(), "reason", err)
 }
 
 // Deliver implements hub.Sink.

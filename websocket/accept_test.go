@@ -184,6 +184,57 @@ func TestAcceptRefusals(t *testing.T) {
 	}
 }
 
+func TestConnLimitSet(t *testing.T) {
+	l := &ConnLimit{}
+	r := httptest.NewRequest("GET", "/", nil)
+	take := func() (func(), int) {
+		release, err := l.acquire(r)
+		var refused *HandshakeError
+		if errors.As(err, &refused) {
+			return nil, refused.Status
+		}
+		return release, 0
+	}
+	first, _ := take()
+	l.Set(0, 1)
+	second, status := take() // the first came before addresses were counted
+	if status != 0 {
+		t.Errorf("refused with %d", status)
+	}
+	if _, status := take(); status != http.StatusTooManyRequests {
+		t.Errorf("a second one from the address: %d", status)
+	}
+	l.Set(2, 0)
+	if _, status := take(); status != http.StatusServiceUnavailable {
+		t.Errorf("a third one: %d", status)
+	}
+	first()
+	second()
+	if n := l.Len(); n != 0 || len(l.byAddress) != 0 {
+		t.Errorf("%d places and %d addresses are left", n, len(l.byAddress))
+	}
+}
+
+func TestCheckOrigin(t *testing.T) {
+	o := &AcceptOptions{OriginPatterns: []string{"https://*.example.com"}}
+	for origin, status := range map[string]int{
+		"": 0, "http://example.com": 0, "https://app.example.com": 0, "https://evil.com": 403, "null": 403, "http://example.com:81": 403,
+	} {
+		r := httptest.NewRequest("GET", "http://example.com/", nil)
+		if origin != "" {
+			r.Header.Set("Origin", origin)
+		}
+		var refused *HandshakeError
+		if err := o.CheckOrigin(r); errors.As(err, &refused) != (status != 0) || status != 0 && refused.Status != status {
+			t.Errorf("%q: %v", origin, err)
+		}
+	}
+	r := httptest.NewRequest("GET", "http://example.com/", nil)
+	if (&AcceptOptions{OriginPatterns: []string{"*"}}).CheckOrigin(r) == nil {
+		t.Error("a malformed pattern allows")
+	}
+}
+
 func fullLimit(t *testing.T) *ConnLimit {
 	l := &ConnLimit{Total: 1}
 	mustAcquire(t, l, "192.0.2.1:1")

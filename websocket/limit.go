@@ -10,7 +10,8 @@ import (
 // ConnLimit bounds how many connections are open at once, in all and for each
 // address. One ConnLimit may be shared, by reference, by any number of
 // AcceptOptions, and then counts for all of them together. Its methods may be
-// called from any goroutine; its fields must not change once it is in use.
+// called from any goroutine; its fields must not change once it is in use, but
+// by Set.
 //
 // A connection takes its place before the interceptors run, so that slow ones
 // count, and gives it back when it is refused or its TCP connection is closed,
@@ -45,18 +46,26 @@ func (l *ConnLimit) Len() int {
 	return l.total
 }
 
+// Set replaces Total and PerAddress. Connections above the new limits stay; those
+// that came while there was no limit for an address are not counted for theirs.
+func (l *ConnLimit) Set(total, perAddress int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.Total, l.PerAddress = total, perAddress
+}
+
 // acquire takes a place for the request. The release function gives it back
 // once, however often and from wherever it is called. Without a limit it is nil.
 func (l *ConnLimit) acquire(r *http.Request) (release func(), err error) {
 	if l == nil {
 		return nil, nil
 	}
-	var network netip.Addr
-	if l.PerAddress > 0 {
-		network = networkOf(l.address(r))
-	}
+	network := networkOf(l.address(r))
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.PerAddress <= 0 {
+		network = netip.Addr{}
+	}
 	if l.Total > 0 && l.total >= l.Total {
 		return nil, &HandshakeError{
 			Status: http.StatusServiceUnavailable,

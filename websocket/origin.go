@@ -157,6 +157,17 @@ func parseOriginPatterns(list []string) ([]originPattern, error) {
 	return patterns, nil
 }
 
+// CheckOrigin reports whether the page that sent a request may connect, by OriginPatterns: it returns nil or the *HandshakeError with
+// which the handshake would be refused. It is for handlers with patterns that change, in front of a Server that
+// skips its own check; it parses the patterns each time.
+func (o *AcceptOptions) CheckOrigin(r *http.Request) error {
+	patterns, err := parseOriginPatterns(o.OriginPatterns)
+	if err != nil {
+		return internalError("", err)
+	}
+	return checkOrigin(r, patterns)
+}
+
 // checkOrigin refuses a request of a page that may not connect.
 func checkOrigin(r *http.Request, patterns []originPattern) error {
 	values := r.Header["Origin"]

@@ -23,6 +23,7 @@ func (n *node) reloadable() []part {
 		{"webhooks", func(c *config.Config) error { return n.hooks.Reload(c.Webhooks) }},
 		{"api", func(c *config.Config) error { return n.api.Reload(c.API) }},
 		{"topics", func(c *config.Config) error { return n.hub.SetTopics(c.Rules()) }},
+		{"limits", n.setLimits},
 		{"origins and proxies", func(c *config.Config) error { n.gate.set(c); return nil }},
 		{"log", func(c *config.Config) error { n.level.Set(logLevels[c.Log.Level]); return nil }},
 	}

@@ -113,9 +113,37 @@ func TestBadReload(t *testing.T) {
 }
 
 // TestReloadNeedsRestart: the log names what does not change.
+func TestReloadLimits(t *testing.T) {
+	s := startChangeable(t, local)
+	ann := join(t, s.address, "")
+	ann.ask(map[string]any{"type": "subscribe", "topic": "a"})
+	s.change(local+"limits: {subscriptions: 1, connections: 2, commands-burst: 3, commands-rate: 0.001}\n", "was reloaded",
+		"limits.subscriptions", "limits.connections", "limits.commands-burst", "limits.commands-rate")
+	if reply := ann.ask(map[string]any{"type": "subscribe", "topic": "b"}); reply["code"] != "too-many-subscriptions" {
+		t.Error(reply)
+	}
+	bob := join(t, s.address, "") // whose first command that is
+	for range 2 {
+		bob.ask(map[string]any{"type": "ping"})
+	}
+	if reply := bob.ask(map[string]any{"type": "ping"}); reply["code"] != "rate" {
+		t.Error(reply)
+	}
+	if _, err := dialSession(t, s.address, nil); handshakeError(t, err).Status != http.StatusServiceUnavailable {
+		t.Error(err)
+	}
+	s.change(local, "was reloaded")
+	carl := join(t, s.address, "")
+	for range 10 {
+		if reply := carl.ask(map[string]any{"type": "ping"}); reply["type"] != "reply" {
+			t.Error(reply)
+		}
+	}
+}
+
 func TestReloadNeedsRestart(t *testing.T) {
 	s := startChangeable(t, local)
-	s.change("listen: 127.0.0.1:1\nlimits: {subscriptions: 5}\nlog: {level: info}\n", "started again", "settings=\"listen limits.subscriptions\"")
+	s.change("listen: 127.0.0.1:1\nlimits: {frame: 5KiB}\nlog: {level: info}\n", "started again", "settings=\"listen limits.frame\"")
 	join(t, s.address, "") // where it was
 	s.change("listen: 0.0.0.0:1\n", "started again", "settings=listen")
 	if response, _ := get(t, s.address+"metrics", nil); response.StatusCode != 200 {
@@ -219,7 +247,7 @@ func TestUndo(t *testing.T) {
 	if err := n.apply(was, is); err == nil || !strings.Contains(err.Error(), "last: ") || !strings.Contains(err.Error(), "no luck") {
 		t.Error(err)
 	}
-	if n.level.Level() != logLevels["info"] || n.gate.rules.Load().origins.Accept.OriginPatterns[0] != "https://a.example" {
+	if n.level.Level() != logLevels["info"] || n.gate.rules.Load().origins.OriginPatterns[0] != "https://a.example" {
 		t.Error("something has stayed changed")
 	}
 }

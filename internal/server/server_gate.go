@@ -1,8 +1,7 @@
 package server
 
 import (
-	"bytes"
-	"log/slog"
+	"errors"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -19,66 +18,40 @@ type gate struct {
 
 type gateRules struct {
 	proxies []netip.Prefix
-	origins *websocket.Server // refuses what the origin check refuses, and everything else with passedStatus
+	origins websocket.AcceptOptions // of which only the origin check is used
 }
-
-// passedStatus is how origins says that it has nothing against a handshake. Refusals of its own are 4xx and 5xx.
-const passedStatus = http.StatusNoContent
 
 func (g *gate) set(c *config.Config) {
-	g.rules.Store(&gateRules{
-		proxies: c.ProxyNetworks(),
-		origins: &websocket.Server{Handler: &websocket.HandlerFuncs{}, Accept: websocket.AcceptOptions{
-			Options:        websocket.Options{Logger: slog.New(slog.DiscardHandler)}, // it has nothing to say but its verdict
-			OriginPatterns: c.Origins,
-			Interceptors: []func(*websocket.Upgrade) error{func(*websocket.Upgrade) error {
-				return &websocket.HandshakeError{Status: passedStatus}
-			}},
-		}},
-	})
+	g.rules.Store(&gateRules{proxies: c.ProxyNetworks(), origins: websocket.AcceptOptions{OriginPatterns: c.Origins}})
 }
 
-// socket lets those pages through to a WebSocket service that may connect, by the rules of websocket.AcceptOptions.OriginPatterns. A
-// websocket.Server keeps the patterns that it began with; so the service behind has no check of its own, and the patterns of the
-// moment belong to a second one that is only ever asked. Whatever it does not let pass explicitly is refused.
+// socket lets those pages through to a WebSocket service that may connect. The service behind has no check of its own, since its
+// rules cannot change while it is in use.
 func (g *gate) socket(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if _, fromPage := r.Header["Origin"]; fromPage {
-			v := verdict{header: http.Header{}}
-			g.rules.Load().origins.ServeHTTP(&v, r)
-			if v.status != passedStatus {
-				v.send(w)
-				return
-			}
+		if err := g.rules.Load().origins.CheckOrigin(r); err != nil {
+			refuseOrigin(w, err)
+			return
 		}
 		next.ServeHTTP(w, r)
 	})
 }
 
-// verdict is a response that is held back.
-type verdict struct {
-	header http.Header
-	status int
-	body   bytes.Buffer
+// refuseOrigin answers a handshake, and ends its connection: what follows the request may not be HTTP.
+func refuseOrigin(w http.ResponseWriter, err error) {
+	status, reason := http.StatusForbidden, err.Error()
+	if refused, ok := errors.AsType[*websocket.HandshakeError](err); ok {
+		status, reason = refused.Status, refused.Reason
+	}
+	w.Header().Set("Connection", "close")
+	http.Error(w, settingNames.Replace(reason), status)
 }
-
-func (v *verdict) Header() http.Header         { return v.header }
-func (v *verdict) WriteHeader(status int)      { v.status = status }
-func (v *verdict) Write(p []byte) (int, error) { return v.body.Write(p) }
 
 // settingNames turns what the library advises to programmers into what operators can do.
 var settingNames = strings.NewReplacer(
 	"AcceptOptions.OriginPatterns", "origins in the server's configuration",
 	"only AcceptOptions.InsecureSkipOriginCheck would allow it", "no setting allows it",
 )
-
-func (v *verdict) send(w http.ResponseWriter) {
-	for name, values := range v.header {
-		w.Header()[name] = values
-	}
-	w.WriteHeader(v.status)
-	_, _ = settingNames.WriteString(w, v.body.String()) // there is nobody to tell when it fails
-}
 
 // clients writes into each request where its client is: the last address in X-Forwarded-For that is not one of our own proxies, if
 // the request comes from one of those.

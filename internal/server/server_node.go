@@ -111,11 +111,24 @@ func (n *node) hubOptions(c *config.Config) hub.Options {
 
 func (n *node) sessionOptions(c *config.Config) session.Options {
 	return session.Options{
-		Authenticate: n.logged(n.hooks.Authenticate(n.auth.Authenticate)), Logger: n.logger, Accept: n.acceptOptions(c),
-		MaxFrame: int(c.Limits.Frame), ConnectTimeout: c.Limits.ConnectTimeout,
-		CommandRate: c.Limits.CommandsRate, CommandBurst: c.Limits.CommandsBurst,
+		Authenticate: n.logged(n.auth.Guard(n.hooks.Authenticate(n.auth.Authenticate))), Logger: n.logger, Accept: n.acceptOptions(c),
+		MaxFrame: int(c.Limits.Frame), Limits: sessionLimits(c),
+	}
+}
+
+func sessionLimits(c *config.Config) session.Limits {
+	return session.Limits{
+		ConnectTimeout: c.Limits.ConnectTimeout, CommandRate: c.Limits.CommandsRate, CommandBurst: c.Limits.CommandsBurst,
 		DrainRate: c.Drain.Rate, DrainRetry: c.Drain.Retry, DrainSpread: c.Drain.Spread,
 	}
+}
+
+// setLimits is for a reload.
+func (n *node) setLimits(c *config.Config) error {
+	n.limit.Set(c.Limits.Connections, c.Limits.ConnectionsPerAddress)
+	n.hub.SetLimits(c.Limits.Subscriptions, c.Limits.Requests)
+	n.sessions.SetLimits(sessionLimits(c))
+	return nil
 }
 
 // acceptOptions are the rules of handshakes. Origins are the gate's business, as they may change.

@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"net/http"
-	"net/url"
 
 	"github.com/duplex-websocket/duplex/internal/server/config"
 	"github.com/duplex-websocket/duplex/web"
@@ -19,7 +18,7 @@ func (n *node) publicRoutes() (http.Handler, error) {
 	if settings.Admin.Listen == "" {
 		mux.Handle("/api/", n.api)
 		if n.metrics != nil {
-			mux.Handle("GET /metrics", n.forOperators(n.metrics.handler()))
+			mux.Handle("GET /metrics", n.api.Guard(n.metrics.handler()))
 		}
 	}
 	if hasDemo(settings) {
@@ -87,20 +86,4 @@ func (n *node) connections() int {
 		total += s.Len()
 	}
 	return total
-}
-
-// forOperators lets those through who may use the API: by asking it, so that there is one rule for both.
-func (n *node) forOperators(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		question := *r
-		question.Method, question.URL = http.MethodGet, &url.URL{Path: "/api/openapi.json"}
-		question.Body, question.ContentLength = http.NoBody, 0
-		v := verdict{header: http.Header{}}
-		n.api.ServeHTTP(&v, &question)
-		if v.status != http.StatusOK {
-			v.send(w)
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
 }

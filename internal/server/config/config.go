@@ -46,7 +46,7 @@ type Config struct {
 	Tokens      auth.Config    `yaml:"tokens"`
 	Webhooks    webhook.Config `yaml:"webhooks"`
 	API         api.Config     `yaml:"api"`
-	Topics      []Topic        `yaml:"topics" help:"Rules for topics; the first whose pattern matches a topic holds for it. Topics that none matches have the defaults below."`
+	Topics      []Topic        `yaml:"topics" help:"Rules for topics; the first whose pattern matches a topic holds for it. Topics that none matches have the defaults below. Without this list there is one rule, for all topics, with 100 messages of history for 10 minutes, and full presence."`
 }
 
 // TLS is the server's certificate.
@@ -59,9 +59,9 @@ type TLS struct {
 type Drain struct {
 	Delay   time.Duration `yaml:"delay" default:"0s" min:"0s" max:"1h" help:"How long the server goes on as before after SIGTERM, while /readyz answers 503 already: for load balancers to notice."`
 	Timeout time.Duration `yaml:"timeout" default:"10s" min:"0s" max:"1h" help:"How long connections then get to end; what is left then is cut."`
-	Rate    int           `yaml:"rate" default:"1000" min:"1" max:"1000000" restart:"true" help:"Connections closed a second, so that clients do not all come back at once."`
-	Retry   time.Duration `yaml:"retry" default:"500ms" min:"1ms" max:"1h" restart:"true" help:"How long clients are told to wait before they come back."`
-	Spread  time.Duration `yaml:"spread" default:"5s" min:"1ms" max:"1h" restart:"true" help:"And at most so much longer, at random for each of them."`
+	Rate    int           `yaml:"rate" default:"1000" min:"1" max:"1000000" help:"Connections closed a second, so that clients do not all come back at once."`
+	Retry   time.Duration `yaml:"retry" default:"500ms" min:"1ms" max:"1h" help:"How long clients are told to wait before they come back."`
+	Spread  time.Duration `yaml:"spread" default:"5s" min:"1ms" max:"1h" help:"And at most so much longer, at random for each of them."`
 }
 
 // Log is what is written to standard error.
@@ -73,13 +73,13 @@ type Log struct {
 // Limits bound what clients can cost.
 type Limits struct {
 	Frame                 Size          `yaml:"frame" default:"1MiB" min:"1KiB" max:"256MiB" restart:"true" help:"Bytes of one frame of the session protocol."`
-	Subscriptions         int           `yaml:"subscriptions" default:"1000" min:"1" max:"1000000" restart:"true" help:"Subscriptions of one connection."`
-	Connections           int           `yaml:"connections" default:"0" min:"0" restart:"true" help:"Connections in all; 0: as many as the system allows."`
-	ConnectionsPerAddress int           `yaml:"connections-per-address" default:"0" min:"0" restart:"true" help:"Connections from one IPv4 address or IPv6 /64 network; 0: no limit. Behind a reverse proxy set proxies too."`
-	CommandsRate          float64       `yaml:"commands-rate" default:"100" min:"0.001" restart:"true" help:"Commands of one connection a second, on average."`
-	CommandsBurst         int           `yaml:"commands-burst" default:"1000" min:"1" restart:"true" help:"Commands of one connection at once."`
-	Requests              int           `yaml:"requests" default:"16" min:"1" max:"10000" restart:"true" help:"Requests of one connection that wait for their answer."`
-	ConnectTimeout        time.Duration `yaml:"connect-timeout" default:"10s" min:"100ms" max:"10m" restart:"true" help:"How long a client may take to send its connect command."`
+	Subscriptions         int           `yaml:"subscriptions" default:"1000" min:"1" max:"1000000" help:"Subscriptions of one connection."`
+	Connections           int           `yaml:"connections" default:"0" min:"0" help:"Connections in all; 0: as many as the system allows."`
+	ConnectionsPerAddress int           `yaml:"connections-per-address" default:"0" min:"0" help:"Connections from one IPv4 address or IPv6 /64 network; 0: no limit. Behind a reverse proxy set proxies too."`
+	CommandsRate          float64       `yaml:"commands-rate" default:"100" min:"0.001" help:"Commands of one connection a second, on average."`
+	CommandsBurst         int           `yaml:"commands-burst" default:"1000" min:"1" help:"Commands of one connection at once."`
+	Requests              int           `yaml:"requests" default:"16" min:"1" max:"10000" help:"Requests of one connection that wait for their answer."`
+	ConnectTimeout        time.Duration `yaml:"connect-timeout" default:"10s" min:"100ms" max:"10m" help:"How long a client may take to send its connect command."`
 }
 
 // Admin is the listener for operators.

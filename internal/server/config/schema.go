@@ -126,10 +126,14 @@ func (f *field) setDefaults(v reflect.Value) {
 	}
 }
 
-// Default returns the configuration when nothing is set.
+// Default returns the configuration when nothing is set. Then every topic is good for trying things out: whoever comes back or
+// comes late finds what was said, and sees who is there.
 func Default() *Config {
-	c := &Config{}
+	c := &Config{Topics: make([]Topic, 1)}
 	schema.setDefaults(reflect.ValueOf(c).Elem())
+	schema.child("topics").setDefaults(reflect.ValueOf(&c.Topics[0]).Elem())
+	c.Topics[0].Pattern, c.Topics[0].Presence = ">", "full"
+	c.Topics[0].History.Messages, c.Topics[0].History.Age = 100, 10*time.Minute
 	return c
 }
 
