@@ -20,7 +20,7 @@ import (
 )
 
 // documents are the pages whose Go code must compile. The first two say the same in two languages.
-var documents = []string{"README.md", "README.zh-CN.md", "CONTRIBUTING.md", "docs/architecture.md"}
+var documents = []string{"README.md", "README.zh-CN.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/client.md"}
 
 var fencedGo = regexp.MustCompile("(?ms)^```go\n(.*?)^```$")
 
