@@ -53,7 +53,7 @@ func (tr *trial) start(t *testing.T) {
 		Authenticate: func(_ context.Context, a *session.Attempt) (hub.Identity, error) {
 			return hub.Identity{User: a.Token}, nil
 		},
-		CommandRate: 10_000, CommandBurst: 10_000, Logger: slog.New(slog.DiscardHandler),
+		Limits: session.Limits{CommandRate: 10_000, CommandBurst: 10_000}, Logger: slog.New(slog.DiscardHandler),
 	}))
 	tr.proxy, err = faulty.Start(faulty.Options{Target: strings.TrimPrefix(web.URL, "http://"), Seed: tr.seed, Plan: tr.plan})
 	if err != nil {

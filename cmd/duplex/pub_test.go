@@ -207,7 +207,7 @@ func TestPubRefused(t *testing.T) {
 
 // A server that wants fewer commands gets fewer, in their order.
 func TestPubIsPatient(t *testing.T) {
-	s := startTopics(t, sessions.Options{CommandRate: 50, CommandBurst: 3})
+	s := startTopics(t, sessions.Options{Limits: sessions.Limits{CommandRate: 50, CommandBurst: 3}})
 	r := publish(t, "1\n2\n3\n4\n5\n6\n", "chat.a", "--server", s.url, "--token", "ann")
 	wantResult(t, r, exitOK, "", "")
 	if got := strings.Join(s.kept(t, "chat.a"), ","); got != "ann   1,ann   2,ann   3,ann   4,ann   5,ann   6" {
@@ -217,7 +217,7 @@ func TestPubIsPatient(t *testing.T) {
 
 // sub prints what comes, and goes on where it was when the connection is lost.
 func TestSub(t *testing.T) {
-	s := startTopics(t, sessions.Options{DrainRetry: time.Millisecond, DrainSpread: time.Millisecond})
+	s := startTopics(t, sessions.Options{Limits: sessions.Limits{DrainRetry: time.Millisecond, DrainSpread: time.Millisecond}})
 	first := s.publish(t, "chat.a", "1", "2")
 	file := filepath.Join(t.TempDir(), "token")
 	if err := os.WriteFile(file, []byte("bob\n"), 0o600); err != nil {
