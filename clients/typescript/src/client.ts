@@ -159,8 +159,8 @@ export class Client {
   /** Reads what a topic keeps. Rejects with a DuplexError: `no-history`, `forbidden`, `timeout` and others. */
   async history<T = unknown>(topic: string, options: HistoryOptions = {}): Promise<History<T>> {
     const { limit, before, after, epoch, timeout } = options;
-    const [{ epoch: present, more, lost }, messages] = await this._call({ type: 'history', topic, limit, before, after, epoch } as Frame, timeout);
-    return { messages, epoch: present!, more: !!more, lost: !!lost };
+    const [reply, messages] = await this._call({ type: 'history', topic, limit, before, after, epoch }, timeout);
+    return { messages, epoch: reply.epoch!, more: !!reply.more, lost: !!reply.lost };
   }
 
   /** Asks who is in a topic. Rejects with a DuplexError: `no-presence`, `forbidden`, `timeout` (default 10,000 ms) and others. */
@@ -172,7 +172,7 @@ export class Client {
   /** The frame, ready to be sent, or the error that says why it cannot. */
   private _encode(frame: Frame): string | ArrayBuffer {
     try {
-      if (typeof Blob === 'function' && frame.data instanceof Blob) throw new TypeError('a Blob has to be read first: await blob.arrayBuffer()');
+      if (typeof Blob === 'function' && frame.data instanceof Blob) throw new TypeError('read a Blob first: await blob.arrayBuffer()');
       return encode(frame);
     } catch (error) {
       throw new DuplexError('bad-request', `cannot send this: ${(error as Error).message}`);

@@ -14,7 +14,7 @@ export interface Frame {
   message?: string;
   retry?: number;
   reconnect?: boolean;
-  after?: number | undefined;
+  after?: number | undefined; // of a disconnect, a time; of history, an offset
   epoch?: string | undefined;
   offset?: number;
   recovered?: boolean;
@@ -99,10 +99,16 @@ export function decode(received: string | ArrayBuffer): Frame {
 }
 
 /** The size of an encoded frame in bytes. */
-export const sizeOf = (encoded: string | ArrayBuffer): number =>
-  typeof encoded !== 'string' ? encoded.byteLength
+export function sizeOf(encoded: string | ArrayBuffer): number {
+  if (typeof encoded !== 'string') return encoded.byteLength;
+  let size = encoded.length;
+  for (let i = 0; i < encoded.length; i++) {
+    const unit = encoded.charCodeAt(i);
     // Each half of a surrogate pair counts for two of its four bytes.
-    : encoded.length + encoded.replace(/[^\u0080-\uffff]/g, '').replace(/[\u0800-\ud7ff\ue000-\uffff]/g, '..').length;
+    if (unit > 0x7f) size += unit > 0x7ff && (unit & 0xf800) !== 0xd800 ? 2 : 1;
+  }
+  return size;
+}
 
 function utf8(text: string): number[] {
   const bytes: number[] = [];

@@ -43,7 +43,7 @@ export interface Platform {
 export const web = (constructor?: WebSocketConstructor): Platform => ({
   connect(url, protocol, events) {
     const WebSocket = constructor ?? globalThis.WebSocket as WebSocketConstructor | undefined;
-    if (!WebSocket) throw new DuplexError('offline', 'there is no WebSocket here: give one with the option WebSocket, such as that of "ws"');
+    if (!WebSocket) throw new DuplexError('offline', 'there is no WebSocket: give one with the option WebSocket, such as that of "ws"');
     const socket = new WebSocket(url, [protocol]);
     socket.binaryType = 'arraybuffer';
     socket.onopen = () => events.open();

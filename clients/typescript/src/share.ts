@@ -11,8 +11,8 @@ export type { Platform } from './platform.js';
 /** Options of `share`. */
 export interface ShareOptions {
   /**
-   * Tabs with the same name share. They must have the same user, for the connection has one token: put the user's name into it if
-   * several can be signed in at once. Default: the URL of the server.
+   * Tabs with the same name share. They must have the same user, for the connection has the token and the `info` of the tab that holds
+   * it: put the user's name into it if several can be signed in at once. Default: the URL of the server.
    */
   name?: string;
   /** What makes the one connection. Default: a WebSocket. */

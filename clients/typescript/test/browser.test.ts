@@ -35,7 +35,8 @@ beforeAll(async () => {
     ignoreDefaultArgs: ['--disable-back-forward-cache'],
     args: [
       '--headless=new', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-      '--disable-component-update', '--disable-sync', '--enable-features=BackForwardCache', '--disable-features=BackForwardCacheMemoryControls',
+      '--disable-component-update', '--disable-sync', '--enable-features=BackForwardCache',
+      '--disable-features=BackForwardCacheMemoryControls',
     ],
   });
 });
@@ -164,7 +165,8 @@ describe('tabs that share', () => {
     await publish(1, 2, 3);
     await has(first, 3);
     const second = await open({ ...shared, subscribe: { presence: true, last: 2 } });
-    const third = await open({ ...shared, subscribe: { presence: true, since: await first.evaluate(() => ({ ...window.sub.position, offset: window.sub.position.offset - 2 })) } });
+    const { epoch, offset } = await first.evaluate(() => window.sub.position);
+    const third = await open({ ...shared, subscribe: { presence: true, since: { epoch, offset: offset - 2 } } });
     await publish(4);
     for (const [tab, expected] of [[first, [1, 2, 3, 4]], [second, [2, 3, 4]], [third, [2, 3, 4]]] as const) {
       await has(tab, expected.length);

@@ -37,7 +37,8 @@ test('the package works for those who install it: types, the READMEs\' programs,
   writeFileSync(path.join(scratch, 'package.json'), '{"type":"module"}');
   const theirs = 'declare const fetchToken: () => Promise<string>, show: (user: string | undefined, text: string) => void, '
     + 'redraw: (page: import("duplex-client").History) => void, showCount: (count: number) => void;';
-  const programs = ['README.md', 'README.zh-CN.md'].flatMap((name) => [...readFileSync(path.join(folder, name), 'utf8').matchAll(/^```ts\n(.*?)^```$/gms)]);
+  const programs = ['README.md', 'README.zh-CN.md']
+    .flatMap((name) => [...readFileSync(path.join(folder, name), 'utf8').matchAll(/^```ts\n(.*?)^```$/gms)]);
   expect(programs).toHaveLength(6);
   programs.forEach(([, program], i) => writeFileSync(path.join(scratch, `${i}.ts`), `${program}\n${theirs}`));
   for (const resolution of [['--module', 'nodenext'], ['--module', 'esnext', '--moduleResolution', 'bundler']]) {
@@ -51,5 +52,6 @@ test('the package works for those who install it: types, the READMEs\' programs,
     import * as wechat from 'duplex-client/wechat'; import * as uni from 'duplex-client/uni';
     console.log([main, share, wechat, uni].map(Object.keys).join());`;
   writeFileSync(path.join(scratch, 'check.js'), check);
-  expect(execFileSync(process.execPath, ['check.js'], { cwd: scratch, encoding: 'utf8' }).trim()).toBe('Client,DuplexError,web,share,wechat,uniApp');
+  const printed = execFileSync(process.execPath, ['check.js'], { cwd: scratch, encoding: 'utf8' });
+  expect(printed.trim()).toBe('Client,DuplexError,web,share,wechat,uniApp');
 });

@@ -81,7 +81,8 @@ describe('history', () => {
     stage.peer.push({ type: 'reply', id, epoch: 'e', messages: 2, more: true } as never);
     await settle();
     expect(page.value).toEqual({
-      messages: [{ topic: 'a', offset: 40, time: 1, data: 40 }, { topic: 'a', offset: 41, time: 1, data: 41 }], epoch: 'e', more: true, lost: false,
+      messages: [{ topic: 'a', offset: 40, time: 1, data: 40 }, { topic: 'a', offset: 41, time: 1, data: 41 }],
+      epoch: 'e', more: true, lost: false,
     });
   });
 

@@ -97,7 +97,8 @@ describe('coming back', () => {
     const stage = await connected();
     stage.peer.push({ type: 'disconnect', code: 'restart', message: 'the server restarts', reconnect: true, after: 1_500 });
     stage.peer.lose(1012);
-    expect(stage.states.at(-1)).toMatchObject({ state: 'waiting', code: 1012, after: 1_500, error: { code: 'restart', message: 'the server restarts' } });
+    const error = { code: 'restart', message: 'the server restarts' };
+    expect(stage.states.at(-1)).toMatchObject({ state: 'waiting', code: 1012, after: 1_500, error });
     stage.page.wake(); // however much the page wants it
     stage.client.connect();
     await vi.advanceTimersByTimeAsync(1_499);

@@ -29,7 +29,10 @@ export class Peer {
     this.opened = true;
     this.events.open();
     const connect = this.take('connect');
-    this.push({ type: 'reply', id: connect.id, session: 's1', user: '~1', resume: 'r1', ping: 25_000, time: Date.now(), limits: { frame: 1 << 20 }, ...fields });
+    this.push({
+      type: 'reply', id: connect.id, session: 's1', user: '~1', resume: 'r1', ping: 25_000, time: Date.now(), limits: { frame: 1 << 20 },
+      ...fields,
+    });
     return connect;
   }
 

@@ -28,12 +28,14 @@ function stage(...others: string[]) {
     take: (tab: string) => got[tab]?.splice(0) ?? [],
     message: (topic: string, offset: number, fields: Partial<Frame> = {}) =>
       all.push({ type: 'message', topic, offset, time: 1, data: offset, ...fields }),
-    offsets: (tab: string) => all.take(tab).map(({ type, offset, reason }) => (type === 'message' ? offset : `${type} ${offset ?? reason}`)),
+    offsets: (tab: string) => all.take(tab)
+      .map(({ type, offset, reason }) => (type === 'message' ? offset : `${type} ${offset ?? reason}`)),
     subscribe: (tab: string, topic: string, fields: Partial<Frame> = {}) => all.say(tab, { type: 'subscribe', id: 5, topic, ...fields }),
   };
   all.say('A', { type: 'connect', id: 1, token: 'jwt' });
   for (const tab of others) all.say(tab, { type: 'connect', id: 1, token: 'another' });
-  expect(all.reply('connect', { session: 's', user: 'ann', resume: 'r', expires: 9_999, ping: 1, time: 1_000 })).toMatchObject({ token: 'jwt' });
+  const answer = { session: 's', user: 'ann', resume: 'r', expires: 9_999, ping: 1, time: 1_000 };
+  expect(all.reply('connect', answer)).toMatchObject({ token: 'jwt' });
   for (const tab of ['A', ...others]) expect(all.take(tab)).toMatchObject([{ type: 'reply', id: 1, session: 's', resume: 'r' }]);
   return all;
 }
@@ -143,7 +145,8 @@ describe('a topic of several tabs', () => {
     s.reply('subscribe', { epoch: 'e', offset: 4 });
     s.subscribe('B', 't', { presence: true });
     s.reply('unsubscribe');
-    expect(s.reply('subscribe', { epoch: 'e', offset: 4, recovered: true })).toMatchObject({ since: { epoch: 'e', offset: 4 }, presence: true });
+    expect(s.reply('subscribe', { epoch: 'e', offset: 4, recovered: true }))
+      .toMatchObject({ since: { epoch: 'e', offset: 4 }, presence: true });
     s.subscribe('C', 't', { presence: true });
     expect(s.sent).toEqual([]);
     s.push({ type: 'join', topic: 't', user: 'bob' });
@@ -166,8 +169,9 @@ describe('a tab that comes later', () => {
     s.push({ type: 'reply', id: ask.id, epoch: 'e', more: true });
     s.message('t', 6);
     expect(s.offsets('A')).toEqual(['reply 4', 5, 6]);
-    expect(s.take('B').map(({ type, offset, reply }) => [type, offset, reply]))
-      .toEqual([['reply', 3, undefined], ['message', 4, undefined], ['message', 5, undefined], ['message', 5, undefined], ['message', 6, undefined]]);
+    const got = s.take('B');
+    expect(got.map(({ type, offset }) => [type, offset])).toEqual([['reply', 3], ['message', 4], ['message', 5], ['message', 5], ['message', 6]]);
+    expect(got.some(({ reply }) => reply)).toBe(false);
   });
 
   test('gets what it missed, from history', () => {
@@ -183,7 +187,8 @@ describe('a tab that comes later', () => {
     expect(s.offsets('B')).toEqual(['reply 2', 3, 4]);
   });
 
-  test.each([{ code: 'no-history' }, { lost: true }, { more: true }, { epoch: 'f' }])('subscribes anew where history does not do: %o', (fields) => {
+  const failures = [{ code: 'no-history' }, { lost: true }, { more: true }, { epoch: 'f' }];
+  test.each(failures)('subscribes anew where history does not do: %o', (fields) => {
     const s = stage('B', 'C');
     s.subscribe('A', 't');
     s.reply('subscribe', { epoch: 'e', offset: 4 });

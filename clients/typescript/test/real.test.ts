@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { afterAll, afterEach, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { WebSocket } from 'ws';
 import { Client, type ClientOptions, type Gap, type Message, type StateChange, type SubscribeOptions } from '../src/duplex-client.js';
+import { Device, inside } from './device.js';
 import { Duplex, file, topics } from './duplex.js';
 import { Site } from './site.js';
 import { until } from './toy.js';
@@ -93,7 +94,8 @@ describe('a topic', () => {
     const seen: string[] = [];
     const counts: number[] = [];
     await ann.subscribe('room.presence', {
-      onJoin: ({ user }) => seen.push(`+${user}`), onLeave: ({ user }) => seen.push(`-${user}`), onPresence: ({ count }) => counts.push(count),
+      onJoin: ({ user }) => seen.push(`+${user}`), onLeave: ({ user }) => seen.push(`-${user}`),
+      onPresence: ({ count }) => counts.push(count),
     }).ready;
     const { sub } = listen(bob, 'room.presence');
     await sub.ready;
@@ -174,7 +176,9 @@ describe('a network that fails', () => {
     const site = await proxied();
     const watcher = connect();
     const seen: string[] = [];
-    await watcher.subscribe('room.ghost', { onJoin: ({ user }) => seen.push(`+${user}`), onLeave: ({ user }) => seen.push(`-${user}`) }).ready;
+    await watcher.subscribe('room.ghost', {
+      onJoin: ({ user }) => seen.push(`+${user}`), onLeave: ({ user }) => seen.push(`-${user}`),
+    }).ready;
     const client = connect({ pongTimeout: 200 }, site.socket);
     const { sub, data } = listen(client, 'room.ghost');
     await sub.ready;
@@ -320,6 +324,23 @@ ${rules}`);
     await until(() => data().length === 1);
     expect(fetched).toBe(2);
   });
+});
+
+test.each(['wx', 'uni'] as const)('a mini-program with %s speaks with the server, and misses nothing in the background', async (name) => {
+  const device = new Device(name === 'wx' ? 'wechat' : 'uni');
+  const { Client, wechat, uniApp } = await inside({ [name]: device.api });
+  const client = new Client(duplex.url, { platform: name === 'wx' ? wechat() : uniApp() });
+  clients.push(client);
+  const { sub, data } = listen(client, `room.${name}`);
+  await sub.ready;
+  await client.publish(`room.${name}`, { text: '图🎉' }, { meta: { lang: 'zh' } });
+  await client.publish(`room.${name}`, new Uint8Array([1, 2]), { meta: { name: '图.png' } });
+  device.hide();
+  await until(() => sub.state === 'pending');
+  await connect().publish(`room.${name}`, 'meanwhile');
+  device.show();
+  await until(() => data().length === 3);
+  expect(JSON.parse(JSON.stringify(data()))).toEqual([{ text: '图🎉' }, { 0: 1, 1: 2 }, 'meanwhile']);
 });
 
 test('requests are answered by the program behind the server', async () => {

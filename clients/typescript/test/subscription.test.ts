@@ -30,8 +30,8 @@ describe('subscribe', () => {
       meta: { lang: 'en' }, data: { text: 'hi' },
     });
     expect(messages).toEqual([{
-      topic: 'chat.lobby', offset: 42, time: 5, messageId: 'm', key: 'k', from: { user: 'ann', info: { name: 'Ann' } }, meta: { lang: 'en' },
-      data: { text: 'hi' },
+      topic: 'chat.lobby', offset: 42, time: 5, messageId: 'm', key: 'k', from: { user: 'ann', info: { name: 'Ann' } },
+      meta: { lang: 'en' }, data: { text: 'hi' },
     }]);
     expect(sub.position).toEqual({ epoch: 'e', offset: 42 });
     expect(log).toEqual(['live', 'message 42']);
@@ -155,7 +155,8 @@ describe('after a lost connection', () => {
     stage.peer.message('a', 31);
     expect(gaps).toEqual([{ topic: 'a', reason: 'expired', since: { epoch: 'e', offset: 12 }, until: { epoch: 'e', offset: 30 } }]);
     expect(log).toEqual(['live', 'pending', 'live false', 'gap expired', 'message 31']);
-    stage.peer.push({ type: 'gap', topic: 'a', reason: 'slow', since: { epoch: 'e', offset: 31 }, until: { epoch: 'e', offset: 40 }, count: 9 });
+    const [since, until] = [{ epoch: 'e', offset: 31 }, { epoch: 'e', offset: 40 }];
+    stage.peer.push({ type: 'gap', topic: 'a', reason: 'slow', since, until, count: 9 });
     expect(sub.position, 'a gap does not change it').toEqual({ epoch: 'e', offset: 31 });
   });
 

@@ -19,7 +19,8 @@ export class Toy {
   }
 
   static async start(): Promise<Toy> {
-    const server = new WebSocketServer({ host: '127.0.0.1', port: 0, handleProtocols: (offered) => offered.has('duplex.v1') && 'duplex.v1' });
+    const handleProtocols = (offered: Set<string>) => offered.has('duplex.v1') && 'duplex.v1';
+    const server = new WebSocketServer({ host: '127.0.0.1', port: 0, handleProtocols });
     await new Promise((resolve) => { server.once('listening', resolve); });
     return new Toy(server);
   }

@@ -35,7 +35,8 @@ describe('on the wire', () => {
     const encoded = encode(frame) as ArrayBuffer;
     expect(decode(encoded)).toEqual(frame);
     const length = new DataView(encoded).getUint16(0);
-    expect(JSON.parse(new TextDecoder().decode(new Uint8Array(encoded, 2, length)))).toEqual({ type: 'publish', topic: frame.topic, meta: frame.meta });
+    const header = JSON.parse(new TextDecoder().decode(new Uint8Array(encoded, 2, length)));
+    expect(header).toEqual({ type: 'publish', topic: frame.topic, meta: frame.meta });
   });
 
   test('sizes are those of UTF-8', () => {

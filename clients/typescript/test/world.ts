@@ -173,7 +173,8 @@ export class Hub {
     connection.send({ type: 'reply', id, topic, epoch, offset: start, ...(since && { recovered }) });
     if (since && !recovered) {
       const until = { epoch, offset: this._base };
-      connection.send({ type: 'gap', ...(pattern ? { sub: topic } : { topic }), reason: since.epoch === epoch ? 'expired' : 'epoch', since, until });
+      const reason = since.epoch === epoch ? 'expired' : 'epoch';
+      connection.send({ type: 'gap', ...(pattern ? { sub: topic } : { topic }), reason, since, until });
     }
     for (const one of all) if (one.offset > start) connection.send(this._message(one, pattern ? { sub: topic } : {}));
     connection.topics.add(topic!);
@@ -277,7 +278,11 @@ export class Browser {
   get globals() {
     const browser = this;
     return {
-      navigator: { locks: { request: (name: string, { signal }: { signal: AbortSignal }, held: () => unknown) => this._request(name, signal, held) } },
+      navigator: {
+        locks: {
+          request: (name: string, { signal }: { signal: AbortSignal }, held: () => unknown) => this._request(name, signal, held),
+        },
+      },
       BroadcastChannel: class extends Channel {
         constructor(name: string) {
           super(name, browser._channels, browser._current, browser.dead, browser.chance);
