@@ -58,7 +58,9 @@ export class Link {
     private readonly _options: ClientOptions,
     private readonly _platform: Platform,
     private readonly _host: Host,
-  ) {}
+  ) {
+    this._resume = _options.resume;
+  }
 
   nextId(): number {
     return ++this._lastId;
@@ -78,7 +80,8 @@ export class Link {
   close(code: number, error: DuplexError): void {
     if (this.state === 'closed') return;
     this._unwatch?.();
-    this._unwatch = this._resume = this.session = undefined;
+    this._unwatch = this.session = undefined;
+    if (code === 1000) this._resume = undefined; // else connect() takes the session back
     this._drop(code === 1000 ? code : DROPPED, error.code);
     this._set({ state: 'closed', code, error });
     this._host.down(error);
@@ -132,6 +135,7 @@ export class Link {
 
   private _receive(data: string | ArrayBuffer): void {
     clearTimeout(this._pong as number);
+    this._pong = undefined;
     this._heard = this._sent;
     let frame: Frame;
     try {
@@ -156,16 +160,17 @@ export class Link {
 
   private _open(frame: Frame): void {
     clearTimeout(this._timer as number);
-    const { session, user, expires, limits, time, ping } = frame;
+    const { session, user, resume, expires, limits, time, ping } = frame;
     const resumed = session === this.session?.session;
-    this.session = { session: session!, user: user!, limits: limits ?? {}, ...(expires && { expires }) };
-    this._resume = frame.resume;
+    this.session = { session: session!, user: user!, limits: limits ?? {}, ...(resume && { resume }), ...(expires && { expires }) };
+    this._resume = resume;
     this._openedAt = Date.now();
     const every = Math.min(Math.max(ping ?? 25_000, 1_000), LONGEST);
     // setInterval would pile up beats in a page that is throttled.
     const beat = () => {
       this._beat = setTimeout(beat, every);
-      this._probe(this._options.pongTimeout ?? 10_000);
+      // Asking again would put off the verdict, where patience is longer than a beat.
+      if (!this._pong) this._probe(this._options.pongTimeout ?? 10_000);
     };
     this._beat = setTimeout(beat, every);
     this._expires(expires, time);
@@ -181,7 +186,7 @@ export class Link {
   /** Ends the present connection without a word to anybody else. */
   private _drop(code: number, reason: string): void {
     for (const timer of [this._timer, this._beat, this._pong, this._refresh]) clearTimeout(timer as number);
-    this._attempt = undefined;
+    this._attempt = this._pong = undefined;
     const socket = this._socket;
     this._socket = undefined;
     try {

@@ -177,6 +177,8 @@ export interface Session {
   user: string;
   /** When the token expires, by the server's clock. */
   expires?: number;
+  /** For the option `resume` of a client that goes on with this session. */
+  resume?: string;
   limits: { frame?: number; subscriptions?: number };
 }
 
@@ -193,6 +195,11 @@ export interface ClientOptions {
   token?: string | (() => string | undefined | Promise<string | undefined>);
   /** What others see of this client, at most 1 KiB. A token's `info` takes its place. */
   info?: object;
+  /**
+   * What `session.resume` of an earlier client was: this one goes on with its session, as the same user, for example after a page was
+   * reloaded. The other one, if it is still connected, is closed with 4409. It is a secret; `sessionStorage` is a place for it.
+   */
+  resume?: string;
   /** Waits between attempts are random between 0 and `base` (default 1,000), doubled with each failure up to `max` (default 30,000). */
   backoff?: { base?: number; max?: number };
   /** How long an attempt may take, from asking for a token to the server's answer. Default 15,000. */

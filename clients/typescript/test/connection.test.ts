@@ -11,7 +11,9 @@ describe('the first connection', () => {
     const connect = await stage.peer.open({ user: 'ann', expires: Date.now() + 3_600_000 });
     expect(connect).toEqual({ type: 'connect', id: 1, token: 'jwt', info: { name: 'Ann' } });
     expect(stage.states).toEqual([{ state: 'open', resumed: false }]); // "connecting" was before anybody could listen
-    expect(stage.client.session).toEqual({ session: 's1', user: 'ann', expires: Date.now() + 3_600_000, limits: { frame: 1 << 20 } });
+    expect(stage.client.session).toEqual({
+      session: 's1', user: 'ann', resume: 'r1', expires: Date.now() + 3_600_000, limits: { frame: 1 << 20 },
+    });
   });
 
   test('takes http URLs and, in a page, paths; refuses what is no URL', async () => {
@@ -91,6 +93,17 @@ describe('coming back', () => {
     stage.peer.lose();
     expect(await stage.reopen({ session: 's2' })).toMatchObject({ resume: 'r2' });
     expect(stage.states.at(-1)).toEqual({ state: 'open', resumed: false });
+  });
+
+  test('goes on with the session of an earlier client, and takes it back when that one has taken it', async () => {
+    const stage = new Stage({ resume: 'r0' });
+    await settle();
+    expect(await stage.peer.open()).toMatchObject({ type: 'connect', resume: 'r0' });
+    stage.peer.lose(4409);
+    expect([stage.client.state, stage.client.session]).toEqual(['closed', undefined]);
+    stage.client.connect();
+    await settle();
+    expect(await stage.peer.open()).toMatchObject({ resume: 'r1' });
   });
 
   test('obeys after in a disconnect', async () => {
@@ -184,6 +197,14 @@ describe('a connection that is half open', () => {
     await vi.advanceTimersByTimeAsync(1);
     expect(stage.states.at(-1)).toMatchObject({ state: 'waiting', code: 1006, error: { message: 'no sign of life within 4000 ms' } });
     expect(stage.peer.closed).toBeDefined();
+  });
+
+  test('is lost as soon as that even where it is pinged more often', async () => {
+    const stage = await connected({ pongTimeout: 25_000 }, { ping: 10_000 });
+    await vi.advanceTimersByTimeAsync(34_999);
+    expect(stage.client.state).toBe('open');
+    await vi.advanceTimersByTimeAsync(1);
+    expect(stage.client.state).toBe('waiting');
   });
 
   test('is alive when anything comes', async () => {

@@ -106,7 +106,9 @@ describe('what the server sends', () => {
   test('connect is answered', async () => {
     const [reply] = pick((frame) => frame.session);
     const stage = await connected({}, reply);
-    expect(stage.client.session).toEqual({ session: '8f2kq0a1', user: 'ann', expires: reply!.expires, limits: reply!.limits });
+    expect(stage.client.session).toEqual({
+      session: '8f2kq0a1', user: 'ann', resume: reply!.resume, expires: reply!.expires, limits: reply!.limits,
+    });
     stage.peer.lose();
     expect((await stage.reopen()).resume).toBe(reply!.resume);
   });
