@@ -398,3 +398,25 @@ func TestOpenIsBounded(t *testing.T) {
 		}
 	})
 }
+
+// Close ends what waits to be sent again, too.
+func TestCloseEndsWhatWaits(t *testing.T) {
+	bubble(t, func(t *testing.T, s *script) {
+		s.plays(func(p *peer) {
+			p.greet(`{"type":"connect"}`)
+			p.ask(`{"type":"publish","topic":"a","messageId":"?","data":null}`)
+			p.cut()
+		}, func(p *peer) {
+			p.greet(`{"type":"connect","resume":"r1"}`)
+			p.refuse(p.ask(`{"type":"publish","topic":"a","messageId":"?","data":null}`), "rate", 3_600_000)
+		})
+		c := s.dial(Options{})
+		sent := must(c.Send(t.Context(), "a", Publication{}))(t)
+		time.Sleep(10 * time.Second)
+		start := time.Now()
+		c.Close(t.Context())
+		if _, err := sent.Receipt(t.Context()); err != ErrClosed || time.Since(start) > time.Minute {
+			t.Errorf("%v after %v", err, time.Since(start))
+		}
+	})
+}

@@ -72,12 +72,13 @@ type desk struct {
 	ahead  []*call          // to be sent, of fateBound
 	queue  []*call          // to be sent after those
 	open   map[uint64]*call // sent and not answered
+	later  map[*call]bool   // refused for now, to be sent again
 }
 
 func newDesk(o *Options) *desk {
 	return &desk{
 		resendFor: o.ResendFor, room: newRoom(o.Pending, o.PendingBytes),
-		wake: make(chan struct{}, 1), open: make(map[uint64]*call),
+		wake: make(chan struct{}, 1), open: make(map[uint64]*call), later: make(map[*call]bool),
 	}
 }
 
@@ -191,6 +192,7 @@ func (d *desk) finish(c *call, err error) {
 	}
 	c.over, c.err = true, err
 	delete(d.open, c.id)
+	delete(d.later, c)
 	d.room.leave(len(c.frame))
 	if c.unwatch != nil {
 		c.unwatch()
@@ -264,6 +266,7 @@ func (d *desk) settle(link int, f *frame, refusal *Error) *call {
 	case c.resent && refusal.Retry > 0:
 		// It may have been carried out before, so this refusal is no answer.
 		delete(d.open, c.id)
+		d.later[c] = true
 		time.AfterFunc(refusal.Retry, func() { d.requeue(c) })
 	default:
 		d.finish(c, refusal)
@@ -292,6 +295,7 @@ func (d *desk) requeue(c *call) {
 	if c.over {
 		return
 	}
+	delete(d.later, c)
 	at := slices.IndexFunc(d.queue, func(other *call) bool { return other.id > c.id })
 	if at < 0 {
 		at = len(d.queue)
@@ -372,6 +376,9 @@ func (d *desk) close(why error) {
 	defer d.mu.Unlock()
 	d.final = why
 	for _, c := range d.queue {
+		d.finish(c, why)
+	}
+	for c := range d.later {
 		d.finish(c, why)
 	}
 	d.queue = nil

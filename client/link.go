@@ -14,8 +14,11 @@ type link struct {
 	client *Client
 	conn   *websocket.Conn
 	ctx    context.Context // ends with the link
-	token  string          // owned by refresh while that runs
 	frame  int64           // most bytes of a frame that the server takes
+
+	// Owned by refresh while that runs.
+	token   string
+	refused string // the last token that was refused there
 }
 
 // connect makes one connection and returns how it ended.
@@ -49,6 +52,8 @@ func (c *Client) token(ctx context.Context) (string, error) {
 	if c.options.Token == nil {
 		return "", nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, c.options.ConnectTimeout)
+	defer cancel()
 	token, err := c.options.Token(ctx)
 	if err != nil {
 		return "", fmt.Errorf("duplex: Options.Token: %w", err)

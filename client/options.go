@@ -14,7 +14,7 @@ import (
 type Options struct {
 	// Token returns the token with which to connect. It is called for each connection, before the present token expires,
 	// and when the server wants another one; it should return a fresh one then. Its error counts as a failed attempt. ctx
-	// ends with Close. Default: none, the client is anonymous or known by its handshake.
+	// ends after ConnectTimeout, and with Close. Default: none, the client is anonymous or known by its handshake.
 	Token func(ctx context.Context) (string, error)
 
 	// Info is a JSON object of at most 1 KiB that others see in messages and presence. A token's takes its place.

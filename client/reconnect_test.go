@@ -283,7 +283,7 @@ func TestRefresh(t *testing.T) {
 				t.Errorf("refreshed again after %v", after)
 			}
 		})
-		c := s.dial(Options{Token: tokens("t1", "t2", "", "t4", "t5", "t6")})
+		c := s.dial(Options{Token: tokens("t1", "t2", "", "t2", "t4", "t4", "t5", "t6")})
 		time.Sleep(time.Hour)
 		if st := c.Status(); st.State != Online {
 			t.Errorf("%+v", st)

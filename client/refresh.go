@@ -2,11 +2,16 @@ package client
 
 import (
 	"context"
+	"errors"
+	"log/slog"
 	"time"
 )
 
 // refreshMargin is how long before its expiry a token is refreshed, if it lives for more than four times as long.
 const refreshMargin = time.Minute
+
+// refreshLeast is the least time between two attempts to refresh.
+const refreshLeast = time.Second
 
 // refresh replaces the token before it expires, as long as the link lives. expires and now are the server's times; 0: it does not
 // expire. What cannot be refreshed ends with the connection, and connecting asks for a token too.
@@ -19,21 +24,30 @@ func (l *link) refresh(expires, now int64) {
 		left := time.Until(time.UnixMilli(expires).Add(offset))
 		margin := min(left/4, refreshMargin)
 		// Spread over time, as many tokens may have been given out at once.
-		if !l.sleep(left - margin - time.Duration(l.client.random()*float64(margin))) {
+		wait := left - margin - time.Duration(l.client.random()*float64(margin))
+		if !l.sleep(max(wait, refreshLeast)) {
 			return
 		}
-		for expires = 0; expires == 0; {
-			until, err := l.renew()
-			if err == nil {
-				if expires = until; until == 0 {
-					return // the new one does not expire
-				}
-				break
-			}
-			l.client.options.Logger.Warn("duplex: the token cannot be refreshed", "error", err)
-			if !l.sleep(max(margin/4, time.Second)) {
-				return
-			}
+		until, ok := l.renewed(max(margin/4, refreshLeast))
+		if !ok {
+			return
+		}
+		expires = until
+	}
+}
+
+// renewed tries until it has another token. It reports false when the link has ended before.
+func (l *link) renewed(pause time.Duration) (expires int64, ok bool) {
+	level := slog.LevelWarn
+	for {
+		expires, err := l.renew()
+		if err == nil {
+			return expires, true
+		}
+		l.client.options.Logger.Log(l.ctx, level, "duplex: the token cannot be refreshed", "error", err)
+		level = slog.LevelDebug // once is enough
+		if !l.sleep(pause) {
+			return 0, false
 		}
 	}
 }
@@ -52,9 +66,12 @@ func (l *link) sleep(d time.Duration) bool {
 
 // renew sends a new token and returns when it expires.
 func (l *link) renew() (expires int64, err error) {
-	token, err := l.client.options.Token(l.ctx)
+	token, err := l.client.token(l.ctx)
 	if err != nil {
 		return 0, err
+	}
+	if token == l.token || token == l.refused {
+		return 0, errors.New("duplex: Options.Token gave the same token again")
 	}
 	type answer struct {
 		frame   *frame
@@ -67,6 +84,9 @@ func (l *link) renew() (expires int64, err error) {
 	select {
 	case a := <-answered:
 		if a.refusal != nil {
+			if aboutToken[a.refusal.Code] {
+				l.refused = token
+			}
 			return 0, a.refusal
 		}
 		l.token = token
