@@ -217,7 +217,7 @@ func greet(l *loop) error {
 	return nil
 }
 
-// window warms up and then measures for cfg.Duration or cfg.Count messages.
+// window warms up and then measures for cfg.Duration or cfg.Count messages; longer if none came on a machine that others keep busy.
 func window(cfg config, l *loop) (result, error) {
 	r := result{config: cfg}
 	until := time.Now().Add(cfg.Warmup)
@@ -231,7 +231,8 @@ func window(cfg config, l *loop) (result, error) {
 	before := l.tally
 	until = time.Now().Add(cfg.Duration)
 	err = l.run(func() bool {
-		return time.Now().After(until) || (cfg.Count > 0 && l.tally.messages-before.messages >= cfg.Count)
+		n := l.tally.messages - before.messages
+		return time.Now().After(until) && (n > 0 || !l.outstanding()) || (cfg.Count > 0 && n >= cfg.Count)
 	})
 	if err != nil {
 		return r, err
