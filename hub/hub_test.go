@@ -39,6 +39,12 @@ func (b *inbox) End(why End) {
 	b.end = &why
 }
 
+func (b *inbox) ending() *End {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.end
+}
+
 func (b *inbox) setRoom(n int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -400,8 +406,8 @@ func TestSlowDisconnect(t *testing.T) {
 			f.publish(ann, "a", fmt.Sprint(i))
 		}
 		synctest.Wait()
-		if b.end == nil || b.end.Code != EndSlow || !b.end.Reconnect {
-			t.Fatalf("ended with %+v", b.end)
+		if b.end == nil || b.ending().Code != EndSlow || !b.ending().Reconnect {
+			t.Fatalf("ended with %+v", b.ending())
 		}
 		bob.Close()
 		bob, b = f.connect("2", "bob")
@@ -504,8 +510,8 @@ func TestReplaced(t *testing.T) {
 		f.subscribe(bob, "y", SubscribeOptions{})
 		again, _ := f.connect("2", "bob")
 		synctest.Wait()
-		if b.end == nil || b.end.Code != EndReplaced {
-			t.Fatalf("the old one ended with %+v", b.end)
+		if b.end == nil || b.ending().Code != EndReplaced {
+			t.Fatalf("the old one ended with %+v", b.ending())
 		}
 		bob.Close()
 		f.subscribe(again, "x", SubscribeOptions{})

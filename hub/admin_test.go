@@ -1,0 +1,240 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestGrants(t *testing.T) {
+	f := newFixture(t, Options{Topics: []Rule{
+		{"open.>", TopicOptions{}},
+		{"users.>", TopicOptions{Subscribe: Users, Publish: Users}},
+		{"closed.>", TopicOptions{Subscribe: Granted, Publish: Granted, ReadHistory: Granted, HistoryMessages: 10}},
+		{"ours.>", TopicOptions{Subscribe: Nobody, Publish: Nobody}},
+		{">", TopicOptions{Subscribe: Granted}},
+	}})
+	connect := func(user string, grants ...Grant) *Subscriber {
+		s, err := f.hub.Connect(Connecting{Session: user, Identity: Identity{User: user, Anonymous: user[0] == '~', Grants: grants}, Sink: newInbox()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	guest, user := connect("~guest"), connect("user")
+	friend := connect("friend", Grant{"closed.a.*", ActSubscribe | ActPublish}, Grant{"ours.>", ActAll}, Grant{"open.>", ActAll})
+	boss := connect("boss", Grant{">", ActAll})
+	may := func(s *Subscriber, topic string) string {
+		_, err := s.Subscribe(context.Background(), topic, SubscribeOptions{})
+		refused := errors.Is(err, &Error{Code: CodeForbidden})
+		if err != nil && !refused {
+			t.Fatal(err)
+		}
+		_, err = s.Publish(context.Background(), "closed.b.c", Publication{Data: []byte("1")})
+		return fmt.Sprint(!refused, err == nil)
+	}
+	for _, c := range []struct {
+		who   *Subscriber
+		topic string
+		want  string // may subscribe to it; may publish to closed.b.c
+	}{
+		{guest, "open.a", "true false"}, {guest, "users.a", "false false"}, {guest, "closed.a.b", "false false"}, {guest, "ours.a", "false false"}, {guest, "else", "false false"},
+		{user, "users.a", "true false"}, {user, "closed.a.b", "false false"},
+		{friend, "closed.a.b", "true false"}, {friend, "closed.a.*", "true false"}, {friend, "closed.a.>", "false false"}, {friend, "closed.>", "false false"},
+		{friend, "ours.a", "false false"}, {friend, "open.>", "true false"}, {friend, ">", "false false"}, {friend, "*.a", "false false"},
+		{boss, "closed.>", "true true"}, {boss, "ours.a", "false true"}, {boss, ">", "false true"}, {boss, "else", "true true"}, {boss, "else.*", "true true"},
+	} {
+		if got := may(c.who, c.topic); got != c.want {
+			t.Errorf("%s and %s: %s, want %s", c.who.ID(), c.topic, got, c.want)
+		}
+	}
+	// Who may not read history cannot get at it by resuming; what was missed is told as a gap.
+	b := newInbox()
+	s, err := f.hub.Connect(Connecting{Session: "s", Identity: Identity{User: "s", Grants: []Grant{{"closed.>", ActSubscribe}}}, Sink: b})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := s.Subscribe(context.Background(), "closed.b.c", SubscribeOptions{Since: &Position{f.hub.broker.(*MemoryBroker).epoch, 0}})
+	if err != nil || got.Recovered {
+		t.Errorf("resumed with %+v, %v", got, err)
+	}
+	got.Begin()
+	b.expect(t, fmt.Sprintf("closed.b.c gap expired 0-%d", got.Position.Offset))
+	_, err = s.Subscribe(context.Background(), "closed.b.*", SubscribeOptions{Last: 1})
+	f.refused(CodeForbidden, err)
+}
+
+func TestOverlaps(t *testing.T) {
+	for _, c := range []struct {
+		a, b            string
+		overlap, covers bool
+	}{
+		{">", "a.b", true, true}, {"a.*", "a.b", true, true}, {"a.*", "*.b", true, false}, {"a.b", "a.*", true, false}, {"a.>", "a", false, false},
+		{"a.>", "a.b.c", true, true}, {"*.*", "a.>", true, false}, {"a", "b", false, false}, {"a.b.c", "a.*", false, false}, {"*", ">", true, false},
+		{"a.*.c", "a.b.>", true, false}, {"a.*", "b.*", false, false}, {"*.>", "a.*.b", true, true},
+	} {
+		if got := overlaps(c.a, c.b); got != c.overlap || got != overlaps(c.b, c.a) {
+			t.Errorf("%s and %s overlap: %v", c.a, c.b, got)
+		}
+		if got := Covers(c.a, c.b); got != c.covers {
+			t.Errorf("%s covers %s: %v", c.a, c.b, got)
+		}
+	}
+}
+
+// Rules change under those who are subscribed; counts go on.
+func TestSetTopics(t *testing.T) {
+	f := newFixture(t, Options{Topics: []Rule{{"a.>", TopicOptions{HistoryMessages: 5}}}})
+	ann, a := f.connect("1", "ann")
+	f.subscribe(ann, "a.x", SubscribeOptions{})
+	f.subscribe(ann, "a.*", SubscribeOptions{})
+	f.subscribe(ann, "b", SubscribeOptions{})
+	f.publish(ann, "a.x", "1")
+	a.setRoom(0)
+	if err := f.hub.SetTopics([]Rule{{"a.>", TopicOptions{Subscribe: Nobody}}, {"b", TopicOptions{MaxBytes: 1}}}); err != nil {
+		t.Fatal(err)
+	}
+	if f.hub.SetTopics([]Rule{{"a..b", TopicOptions{}}}) == nil || f.hub.SetTopics([]Rule{{"a", TopicOptions{MaxBytes: -1}}}) == nil {
+		t.Error("bad rules are accepted")
+	}
+	a.setRoom(-1)
+	ann.Ready()
+	f.publish(ann, "a.x", "2")
+	f.publish(ann, "b", "3")
+	got := a.take()
+	slices.Sort(got)
+	want := []string{"a.* a.x ann: 1", "a.* unsubscribed forbidden", "a.x ann: 1", "a.x unsubscribed forbidden", "b ann: 3"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+	_, err := ann.Publish(context.Background(), "b", data("10"))
+	f.refused(CodeTooLarge, err)
+	if r := f.hub.Stats().Rules; len(r) != 3 || r[0].Published != 2 || r[1].Published != 1 {
+		t.Errorf("counts: %+v", r)
+	}
+}
+
+func TestOperators(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, one(TopicOptions{HistoryMessages: 5, Presence: PresenceFull}))
+		ann1, a1 := f.connect("1", "ann")
+		ann2, a2 := f.connect("2", "ann")
+		bob, b := f.connect("3", "bob")
+		for _, s := range []*Subscriber{ann1, ann2, bob} {
+			f.subscribe(s, "x", SubscribeOptions{})
+		}
+		f.subscribe(bob, "y", SubscribeOptions{})
+		at := f.publish(bob, "z", "1")
+		if page := f.hub.Topics(TopicQuery{}); fmt.Sprint(page.Topics) != fmt.Sprintf("[{x > 3 0 0} {y > 1 0 0} {z > 0 1 %d}]", at.Offset) || page.More {
+			t.Errorf("topics: %+v", page)
+		}
+		if page := f.hub.Topics(TopicQuery{Limit: 1, After: "x"}); len(page.Topics) != 1 || page.Topics[0].Name != "y" || !page.More {
+			t.Errorf("a page of topics: %+v", page)
+		}
+		if page := f.hub.Topics(TopicQuery{Pattern: "a.b"}); len(page.Topics) != 0 {
+			t.Errorf("no topics: %+v", page)
+		}
+		page := f.hub.Sessions(SessionQuery{Selector: Selector{User: "ann"}, Limit: 1})
+		if len(page.Sessions) != 1 || !page.More || page.Sessions[0].ID != "1" || page.Sessions[0].User != "ann" || !slices.Equal(page.Sessions[0].Topics, []string{"x"}) {
+			t.Errorf("sessions: %+v", page)
+		}
+		if page := f.hub.Sessions(SessionQuery{After: "1"}); len(page.Sessions) != 2 || page.More {
+			t.Errorf("sessions after the first: %+v", page)
+		}
+		if n := f.hub.Unsubscribe(Selector{User: "ann", Session: "2"}, "x", Errorf(CodeForbidden, "go")); n != 1 {
+			t.Errorf("%d were unsubscribed", n)
+		}
+		a2.expect(t, "x unsubscribed forbidden")
+		if n := f.hub.Unsubscribe(Selector{}, "x", Errorf(CodeForbidden, "go")) + f.hub.Disconnect(Selector{}, End{}); n != 0 {
+			t.Errorf("an empty selector picks %d", n)
+		}
+		if n := f.hub.Disconnect(Selector{User: "ann"}, End{Code: EndDisconnected}); n != 2 {
+			t.Errorf("%d were disconnected", n)
+		}
+		synctest.Wait()
+		if a1.end == nil || a2.end == nil || b.ending() != nil || a1.ending().Code != EndDisconnected {
+			t.Errorf("ended: %v, %v, %v", a1.ending(), a2.ending(), b.ending())
+		}
+		_, err := ann1.Publish(context.Background(), "x", data("1"))
+		f.refused(CodeUnavailable, err)
+		_, err = ann1.Subscribe(context.Background(), "y", SubscribeOptions{})
+		f.refused(CodeUnavailable, err)
+		f.hub.Close()
+		synctest.Wait()
+		if b.end == nil || b.ending().Code != EndRestart || !b.ending().Reconnect {
+			t.Errorf("ended with %v", b.ending())
+		}
+		_, err = f.hub.Connect(Connecting{Session: "4", Identity: Identity{User: "u"}, Sink: b})
+		f.refused(CodeUnavailable, err)
+	})
+}
+
+func TestIdentityEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, Options{})
+		b := newInbox()
+		s, err := f.hub.Connect(Connecting{Session: "1", Identity: Identity{User: "ann", Expires: time.Now().Add(time.Minute)}, Sink: b})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		f.refused(CodeTokenInvalid, s.SetIdentity(Identity{User: "bob"}))
+		time.Sleep(50 * time.Second)
+		if err := s.SetIdentity(Identity{User: "ann", Expires: time.Now().Add(time.Minute)}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(59 * time.Second)
+		synctest.Wait()
+		if b.ending() != nil {
+			t.Fatal("ended too early")
+		}
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if b.end == nil || b.ending().Code != EndTokenExpired {
+			t.Errorf("ended with %v", b.ending())
+		}
+		for _, user := range []string{"", "a\x00", "\xff", string(make([]byte, 256))} {
+			_, err := f.hub.Connect(Connecting{Session: "2", Identity: Identity{User: user}, Sink: b})
+			f.refused(CodeBadRequest, err)
+		}
+	})
+}
+
+// A hook that panics, or fails, refuses and harms nothing.
+func TestHooks(t *testing.T) {
+	f := newFixture(t, Options{Hooks: Hooks{
+		Subscribe: func(c *SubscribeCall) error {
+			if c.Topic == "bad" {
+				panic("no")
+			}
+			return nil
+		},
+		Publish: func(c *PublishCall) error {
+			switch string(c.Publication.Data) {
+			case "1":
+				return errors.New("secret")
+			case "2":
+				return Errorf("shop.closed", "come tomorrow")
+			case "3":
+				c.Publication.Data, c.Publication.Meta = []byte("4"), []byte(`{"by":"hook"}`)
+			case "5":
+				c.Publication.Data = []byte("{")
+			}
+			return nil
+		},
+	}})
+	ann, a := f.connect("1", "ann")
+	_, err := ann.Subscribe(context.Background(), "bad", SubscribeOptions{})
+	f.refused(CodeInternal, err)
+	f.subscribe(ann, "good", SubscribeOptions{})
+	for text, code := range map[string]Code{"1": CodeInternal, "2": "shop.closed", "5": CodeInternal} {
+		_, err := ann.Publish(context.Background(), "good", data(text))
+		f.refused(code, err)
+	}
+	f.publish(ann, "good", "3")
+	a.expect(t, "good ann: 4")
+}
