@@ -236,8 +236,8 @@ test('a connection that the network forgot is replaced, and the name with it', a
   proxy.freeze(); // the server goes on believing that Ann is there
   await say(bob, 'two');
   await say(ann, 'three');
-  await ann.clock.fastForward(21_000);
-  await ann.clock.fastForward(11_000);
+  await ann.clock.fastForward(26_000);
+  await ann.clock.fastForward(31_000);
   await ann.locator('#state[data-state="waiting"], #state[data-state="connecting"], #state[data-state="open"]').waitFor();
   await ann.clock.fastForward(2000);
   await sees(bob, 'three');

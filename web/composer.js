@@ -2,9 +2,10 @@
 
 import { $, make, showError } from './dom.js';
 import { label, t } from './i18n.js';
+import { pictureTypes } from './message.js';
+import { limits } from './rooms.js';
 
 const maxPreviews = 6;
-const types = ['image/png', 'image/jpeg', 'image/gif', 'image/webp', 'image/avif'];
 const emoji = (
   '😀 😂 🥹 😊 😍 😎 🤔 😴 😭 😡 🥳 🤯 👍 👎 👏 🙏 💪 👋 🤝 👀 ❤️ 💔 🔥 ✨ ' +
   '🎉 🎁 🌸 🍀 🌙 ☀️ ☔ ⭐ ☕ 🍵 🍜 🍰 🍻 ⚽ 🎵 📷 💡 ✅ ❌ ❓ 🚀 🐱 🐶 🐼'
@@ -21,7 +22,6 @@ const dropZone = $('drop');
 
 /** Events: "submit" with { text, files } in detail. Whoever takes it calls clear(). */
 export class Composer extends EventTarget {
-  #limits = { text: 4000, picture: 8 * 2 ** 20 };
   #files = new Map(); // file -> address of its preview
 
   constructor() {
@@ -51,10 +51,6 @@ export class Composer extends EventTarget {
     document.addEventListener('click', (event) => {
       if (!panel.contains(event.target) && !panelButton.contains(event.target)) this.toggleEmoji(false);
     });
-  }
-
-  set limits(limits) {
-    this.#limits = limits;
   }
 
   get empty() {
@@ -92,8 +88,8 @@ export class Composer extends EventTarget {
   #submit() {
     const value = text.value.trim();
     if (this.empty) return;
-    if ([...value].length > this.#limits.text) {
-      this.error(t('error.text-too-long', { limit: this.#limits.text }));
+    if ([...value].length > limits.text) {
+      this.error(t('error.text-too-long', { limit: limits.text }));
       return;
     }
     this.toggleEmoji(false);
@@ -160,9 +156,9 @@ export class Composer extends EventTarget {
   #addFiles(files) {
     showError(problem);
     for (const file of files) {
-      const megabytes = Math.floor(this.#limits.picture / 2 ** 20);
-      if (!types.includes(file.type)) this.error(t('error.not-a-picture', { name: file.name }));
-      else if (file.size > this.#limits.picture) this.error(t('error.picture-too-large', { name: file.name, limit: megabytes }));
+      const megabytes = Math.floor(limits.picture / 2 ** 20);
+      if (!pictureTypes.includes(file.type)) this.error(t('error.not-a-picture', { name: file.name }));
+      else if (file.size > limits.picture) this.error(t('error.picture-too-large', { name: file.name, limit: megabytes }));
       else if (this.#files.size >= maxPreviews) this.error(t('error.too-many-pictures'));
       else this.#addFile(file);
     }

@@ -1,131 +1,34 @@
 // The page: coming in, one conversation at a time, and what surrounds it.
 
 import { Composer } from './composer.js';
-import { Connection } from './connection.js';
+import { Conversation } from './conversation.js';
 import { $, make, showError } from './dom.js';
 import { has, onLanguage, say, switchLanguage, t, translate } from './i18n.js';
-import { Outbox } from './outbox.js';
-import { offeredRooms, rememberRoom, roomLink, showPeople, showRooms } from './rooms.js';
-import { Timeline } from './timeline.js';
-import { randomID } from './wire.js';
+import { problemOf, problemText } from './message.js';
+import { offeredRooms, rememberRoom, roomLink, showRooms } from './rooms.js';
+import { Session } from './session.js';
+import { load, save } from './store.js';
+import { Unsent } from './unsent.js';
 
 const composer = new Composer();
-const outboxes = new Map(); // room -> what waits to be sent there
-let conversation = null;
+const unsent = new Map(); // room -> what waits to be sent there
+let session = null; // while we have a name
+let conversation = null; // while we are in a room
 let unread = 0;
-let token = '';
-
-/** Everything that belongs to being in one room under one name. */
-class Conversation {
-  people = new Set();
-  #welcomed = false;
-
-  constructor(room, name) {
-    this.room = room;
-    this.name = name;
-    this.listening = new AbortController();
-    const { signal } = this.listening;
-    this.outbox = outboxes.get(room) ?? new Outbox();
-    outboxes.set(room, this.outbox);
-    this.timeline = new Timeline(name);
-    this.connection = new Connection({ room, name, token: tabToken() });
-    this.outbox.addEventListener('change', ({ detail }) => this.timeline.showPending(detail), { signal });
-    this.timeline.addEventListener('discard', ({ detail }) => this.outbox.discard(detail));
-    this.timeline.addEventListener('enlarge', ({ detail }) => enlarge(detail));
-    this.connection.addEventListener('state', ({ detail }) => this.#stateChanged(detail));
-    this.connection.addEventListener('frame', ({ detail }) => this.#receive(detail));
-    for (const item of this.outbox.items) this.timeline.showPending(item);
-    this.connection.open();
-  }
-
-  close() {
-    this.listening.abort();
-    this.connection.close();
-    this.outbox.stop();
-    this.timeline.close();
-  }
-
-  showPeople() {
-    showPeople(this.people, this.name);
-  }
-
-  #stateChanged(state) {
-    if (state.name === 'open') this.outbox.start(this.connection);
-    else this.outbox.stop();
-    if (state.name === 'waiting') showApp(); // which says why, and when the next attempt is
-    if (state.name === 'refused') {
-      showEntry(() => refusalText(state.error, this), state.error.error.startsWith('room') ? 'entry-room' : 'entry-name');
-    }
-    showState();
-  }
-
-  #receive(frame) {
-    const handle = this[`on_${frame.type}`];
-    if (handle) handle.call(this, frame); // a newer server may say more than this page knows
-  }
-
-  on_welcome({ members, history, limits }) {
-    this.limits = limits;
-    composer.limits = limits;
-    this.people = new Set(members);
-    this.showPeople();
-    this.timeline.expectHistory(history);
-    if (this.#welcomed) return;
-    this.#welcomed = true;
-    showApp();
-    rememberRoom(this.room);
-    showRooms(this.room, enter);
-  }
-
-  on_message(message) {
-    this.#show(message);
-  }
-
-  on_picture(picture) {
-    this.#show(picture);
-  }
-
-  #show(message) {
-    if (message.from === this.name) this.outbox.confirm(message.id);
-    if (this.timeline.add(message) && document.hidden) setUnread(unread + 1);
-  }
-
-  on_accepted({ id, time }) {
-    const item = this.outbox.confirm(id);
-    if (!item) return;
-    const message = { id, from: this.name, time: time ?? item.time, text: item.text };
-    this.timeline.add(item.file ? { ...message, blob: item.file, name: item.file.name } : message);
-  }
-
-  on_error({ id, code, message, retry }) {
-    const item = this.outbox.items.find((one) => one.id === id);
-    const limit = code === 'picture-too-large' ? Math.floor(this.limits.picture / 2 ** 20) : this.limits.text;
-    const text = has(`error.${code}`) ? t(`error.${code}`, { name: item?.file?.name, limit }) : t('error.other', { message });
-    if (!this.outbox.refuse(id, text, retry)) composer.error(text);
-  }
-
-  on_joined({ name }) {
-    this.people.add(name);
-    this.showPeople();
-    this.timeline.notice('log.joined', { name });
-  }
-
-  on_left({ name }) {
-    this.people.delete(name);
-    this.showPeople();
-    this.timeline.notice('log.left', { name });
-  }
-}
 
 // --- coming in and leaving
 
 /** Goes to a room under a name, or under the present one. */
-function enter(room, name = conversation?.name, { history = 'push' } = {}) {
-  if (conversation?.room === room && conversation.name === name) {
+function enter(room, name = session?.name, { history = 'push' } = {}) {
+  if (conversation?.room === room && session.name === name) {
     closeSide();
     return;
   }
   conversation?.close();
+  if (session?.name !== name || session.state.name === 'refused') {
+    session?.close();
+    session = new Session(name);
+  }
   save(localStorage, 'duplex.name', name);
   save(sessionStorage, 'duplex.in', '1');
   if (history === 'push' && roomLink(room) !== location.href) window.history.pushState(null, '', roomLink(room));
@@ -133,14 +36,38 @@ function enter(room, name = conversation?.name, { history = 'push' } = {}) {
   say($('entry-submit'), 'entry.joining');
   setUnread(0);
   closeSide();
-  conversation = new Conversation(room, name);
+  if (!unsent.has(room)) unsent.set(room, new Unsent(`chat.${room}`));
+  conversation = new Conversation(room, session, unsent.get(room));
+  conversation.addEventListener('state', stateChanged);
+  conversation.addEventListener('entered', entered);
+  conversation.addEventListener('news', () => document.hidden && setUnread(unread + 1));
+  conversation.addEventListener('enlarge', ({ detail }) => enlarge(detail));
   conversation.showPeople();
+  showState();
   if (!$('app').hidden) composer.focus();
+}
+
+function stateChanged() {
+  const { name, error } = conversation.state;
+  if (name === 'waiting') showApp(); // which says why, and when the next attempt is
+  if (name === 'refused') {
+    const { room } = conversation;
+    const text = () => problemText(error, { name: session.name, room });
+    showEntry(text, problemOf(error).startsWith('room') ? 'entry-room' : 'entry-name');
+  }
+  showState();
+}
+
+function entered() {
+  showApp();
+  rememberRoom(conversation.room);
+  showRooms(conversation.room, enter);
 }
 
 function leave() {
   conversation?.close();
-  conversation = null;
+  session?.close();
+  conversation = session = null;
   save(sessionStorage, 'duplex.in', '');
   showEntry();
 }
@@ -181,10 +108,6 @@ async function showOffered() {
   }));
 }
 
-function refusalText(error, { name, room }) {
-  return has(`error.${error.error}`) ? t(`error.${error.error}`, { name, room }) : error.message ?? t('error.other', { message: '' });
-}
-
 const requestedRoom = () => new URLSearchParams(location.search).get('room') || 'lobby';
 
 $('entry-form').addEventListener('submit', (event) => {
@@ -211,25 +134,25 @@ $('room-form').addEventListener('submit', (event) => {
   enter(room);
 });
 
-addEventListener('popstate', () => conversation && enter(requestedRoom(), conversation.name, { history: 'keep' }));
+addEventListener('popstate', () => conversation && enter(requestedRoom(), session.name, { history: 'keep' }));
 
 // --- writing
 
 composer.addEventListener('submit', ({ detail: { text, files } }) => {
   if (!conversation) return;
-  const { outbox } = conversation;
+  const { unsent: queue } = conversation;
   const bytes = files.reduce((sum, file) => sum + file.size, 0);
-  if (!outbox.hasRoom(files.length + (text ? 1 : 0), bytes)) {
+  if (!queue.hasRoom(files.length + (text ? 1 : 0), bytes)) {
     composer.error(t('error.queue-full'));
     return;
   }
-  for (const file of files) outbox.addPicture(file);
-  if (text) outbox.addText(text);
+  for (const file of files) queue.add({ file });
+  if (text) queue.add({ text });
   composer.clear();
 });
 
 addEventListener('beforeunload', (event) => {
-  if ([...outboxes.values()].some((outbox) => outbox.items.some((item) => item.state !== 'failed'))) event.preventDefault();
+  if ([...unsent.values()].some(({ items }) => items.some((item) => item.state !== 'failed'))) event.preventDefault();
 });
 
 // --- the state of the connection
@@ -238,7 +161,7 @@ let countdown = 0;
 
 function showState() {
   clearInterval(countdown);
-  const state = conversation?.connection.state ?? { name: 'closed' };
+  const state = conversation?.state ?? { name: 'closed' };
   const shown = $('state');
   shown.dataset.state = state.name;
   if (has(`state.${state.name}`)) say($('state-text'), `state.${state.name}`);
@@ -260,7 +183,7 @@ function showState() {
   countdown = setInterval(tick, 250);
 }
 
-$('banner-action').addEventListener('click', () => conversation?.connection.retry());
+$('banner-action').addEventListener('click', () => session?.retry());
 
 function setUnread(count) {
   unread = count;
@@ -333,31 +256,6 @@ async function share() {
   if (!copied) $('toast-link').select();
   clearTimeout(toastTimer);
   toastTimer = setTimeout(() => { $('toast').hidden = true; }, copied ? 3000 : 15_000);
-}
-
-// --- what this browser remembers
-
-function load(storage, key) {
-  try {
-    return storage.getItem(key);
-  } catch {
-    return null;
-  }
-}
-
-function save(storage, key, value) {
-  try {
-    storage.setItem(key, value);
-  } catch {
-    // not remembered, then
-  }
-}
-
-/** Proves to the server that a connection comes from the same tab as an earlier one, which may then be replaced. */
-function tabToken() {
-  token ||= load(sessionStorage, 'duplex.token') || randomID();
-  save(sessionStorage, 'duplex.token', token);
-  return token;
 }
 
 // --- start

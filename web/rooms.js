@@ -24,11 +24,16 @@ export function rememberRoom(room) {
   }
 }
 
+/** What a message may be: characters of a text, bytes of a picture. The server says it with its rooms. */
+export const limits = { text: 4000, picture: 8 * 2 ** 20 };
+
 /** The rooms that the server offers to everybody, as { name, members }. */
 export async function offeredRooms() {
   try {
     const response = await fetch('chat/rooms', { cache: 'no-store' });
-    return (await response.json()).rooms;
+    const answer = await response.json();
+    Object.assign(limits, answer.limits);
+    return answer.rooms;
   } catch {
     return [];
   }
@@ -62,6 +67,6 @@ export function showPeople(names, own) {
     if (name === own) item.append(make('span', 'you', t('people.you')));
     return item;
   }));
-  $('people-count').textContent = String(names.size);
-  $('room-count').textContent = t('people.count', { n: names.size });
+  $('people-count').textContent = String(names.length);
+  $('room-count').textContent = t('people.count', { n: names.length });
 }

@@ -24,18 +24,18 @@ function jump() {
 }
 
 export class Timeline extends EventTarget {
-  #own;
+  /** Our own name: messages from it are on the right. */
+  own;
   #seen = new Set();
   #pictures = new Map(); // element -> address of its Blob
-  #waiting = new Map(); // item of the outbox -> element
-  #last = null; // the last message: { from, time, day }
-  #history = 0; // messages of the history that are still to come
-  #gap = null;
+  #waiting = new Map(); // item that is to be sent -> element
+  #epoch = ''; // of the last message
+  #offset = 0; // the highest one in that epoch
   #unseen = 0;
 
   constructor(own) {
     super();
-    this.#own = own;
+    this.own = own;
     log.replaceChildren();
     pending.replaceChildren();
     empty.hidden = true;
@@ -53,43 +53,38 @@ export class Timeline extends EventTarget {
     this.#pictures.clear();
   }
 
-  /** The server has welcomed us and sends that many messages that may be known already. */
-  expectHistory(count) {
-    this.#history = count;
-    this.#gap = this.#last && { known: false };
-    log.setAttribute('aria-live', 'off'); // a screen reader need not read the whole past
-    if (count > 0) return;
-    if (this.#gap) this.notice('log.gap');
-    this.#historyDone();
+  /** Everything from here on is new: what is shown without being a message has its place behind what was before. */
+  startAt({ epoch, offset }) {
+    if (epoch !== this.#epoch) [this.#epoch, this.#offset] = [epoch, offset];
   }
 
-  /** Shows a message of the server. Returns whether it is new, and not ours or history. */
-  add(message) {
-    const past = this.#history > 0;
+  /** Shows a message in its place. Returns whether it is new: a message that was sent twice, to be sure, is shown once. */
+  add(message, past = false) {
     const key = `${message.from} ${message.id}`;
-    const known = this.#seen.has(key);
-    if (past && known && this.#gap) this.#gap.known = true;
-    if (!known) {
-      if (past && this.#gap && !this.#gap.known) {
-        this.notice('log.gap');
-        this.#gap.known = true;
-      }
-      this.#remember(key);
-      this.#append(this.#element(message), message);
-    }
-    if (past && --this.#history === 0) this.#historyDone();
-    return !known && !past && message.from !== this.#own;
+    if (this.#seen.has(key)) return false;
+    this.#seen.add(key);
+    if (this.#seen.size > maxSeen) this.#seen.delete(this.#seen.values().next().value); // the oldest
+    const element = this.#element(message);
+    Object.assign(element.dataset, { epoch: message.epoch, from: message.from, time: message.time });
+    this.#insert(element, message.epoch, message.offset, !past && message.from !== this.own);
+    return true;
+  }
+
+  /** Shows messages of the past, as far as they are not known. */
+  addPast(messages) {
+    log.setAttribute('aria-live', 'off'); // a screen reader need not read the whole past
+    for (const message of messages) this.add(message, true);
+    empty.hidden = log.childElementCount + pending.childElementCount > 0;
+    setTimeout(() => log.setAttribute('aria-live', 'polite'));
   }
 
   /** A line that is not a message: somebody has joined or left. */
   notice(key, args) {
-    const line = make('li', 'notice', saying(make('span'), key, args));
-    this.#last = this.#last && { ...this.#last, from: null };
-    this.#insert(line);
+    this.#insert(make('li', 'notice', saying(make('span'), key, args)), this.#epoch, this.#offset);
   }
 
-  /** Shows an item of the outbox, or what has become of it. */
-  showPending(item) {
+  /** Shows an item that is to be sent, or what has become of it: problem says why it failed. */
+  showPending(item, problem) {
     let element = this.#waiting.get(item);
     if (item.state === 'gone') {
       this.#forget(element);
@@ -98,15 +93,14 @@ export class Timeline extends EventTarget {
       return;
     }
     if (!element) {
-      element = this.#element({ ...item, from: this.#own, blob: item.file, name: item.file?.name }, true);
-      element.dataset.id = item.id;
+      element = this.#element({ ...item, from: this.own, blob: item.file, name: item.file?.name }, true);
       this.#waiting.set(item, element);
       pending.append(element);
       empty.hidden = true;
       stuck = true;
     }
     element.dataset.state = item.state;
-    this.#showStatus(element, item);
+    this.#showStatus(element, item, problem);
     if (stuck) this.toBottom();
   }
 
@@ -115,31 +109,18 @@ export class Timeline extends EventTarget {
     this.#showNewer(0);
   }
 
-  #historyDone() {
-    this.#gap = null;
-    empty.hidden = log.childElementCount + pending.childElementCount > 0;
-    this.toBottom();
-    setTimeout(() => log.setAttribute('aria-live', 'polite'));
-  }
-
-  #append(element, message) {
-    const day = new Date(message.time).toDateString();
-    if (day !== this.#last?.day && (this.#last || day !== new Date().toDateString())) {
-      const separator = make('li', 'day', make('span'));
-      separator.dataset.time = message.time;
-      showDay(separator);
-      log.append(separator);
-    }
-    const last = this.#last;
-    element.classList.toggle('grouped', last?.from === message.from && last.day === day && message.time - last.time < groupWithin);
-    this.#last = { from: message.from, time: message.time, day };
-    this.#insert(element, message.from !== this.#own);
-  }
-
-  #insert(element, counts = false) {
-    const stay = stuck || this.#history > 0;
+  /** Puts a line behind those that the room has before it. Offsets of different epochs cannot be compared: a new one begins at the end. */
+  #insert(element, epoch, offset, counts = false) {
+    const stay = stuck;
     empty.hidden = true;
-    log.append(element);
+    element.dataset.epoch = epoch;
+    element.dataset.offset = offset;
+    let before = null;
+    for (let e = log.lastElementChild; e && e.dataset.epoch === epoch && Number(e.dataset.offset) >= offset; e = e.previousElementSibling) before = e;
+    log.insertBefore(element, before);
+    if (!before) [this.#epoch, this.#offset] = [epoch, offset];
+    this.#adjust(element);
+    if (before) this.#adjust(nextMessage(element));
     while (log.childElementCount > maxShown) {
       this.#forget(log.firstElementChild);
       log.firstElementChild.remove();
@@ -148,9 +129,21 @@ export class Timeline extends EventTarget {
     else if (counts) this.#showNewer(this.#unseen + 1);
   }
 
-  #remember(key) {
-    this.#seen.add(key);
-    if (this.#seen.size > maxSeen) this.#seen.delete(this.#seen.values().next().value); // the oldest
+  /** Groups a message with the one before it, or puts the day between them. */
+  #adjust(element) {
+    if (!element?.matches('.message')) return;
+    if (element.previousElementSibling?.matches('.day')) element.previousElementSibling.remove();
+    const { from, time, epoch, offset } = element.dataset;
+    const before = previousMessage(element);
+    const day = dayOf(time);
+    if (before ? dayOf(before.dataset.time) !== day : day !== dayOf(Date.now())) {
+      const separator = make('li', 'day', make('span'));
+      Object.assign(separator.dataset, { time, epoch, offset });
+      showDay(separator);
+      log.insertBefore(separator, element);
+    }
+    const grouped = before !== null && before === element.previousElementSibling && before.dataset.from === from && time - before.dataset.time < groupWithin;
+    element.classList.toggle('grouped', grouped);
   }
 
   #showNewer(count) {
@@ -160,7 +153,7 @@ export class Timeline extends EventTarget {
   }
 
   #element(message, waiting = false) {
-    const own = message.from === this.#own;
+    const own = message.from === this.own;
     const who = make('span', 'who', message.from);
     const time = make('time');
     time.dateTime = new Date(message.time).toISOString();
@@ -197,7 +190,7 @@ export class Timeline extends EventTarget {
     this.#pictures.delete(button);
   }
 
-  #showStatus(element, item) {
+  #showStatus(element, item, problem) {
     const status = element.querySelector('.status');
     if (item.state === 'sending' && item.file) {
       let bar = status.querySelector('progress');
@@ -217,7 +210,7 @@ export class Timeline extends EventTarget {
     }
     const text = make('span');
     if (item.state === 'failed') {
-      text.textContent = item.error;
+      text.textContent = problem;
       const discard = saying(make('button', 'link'), 'status.discard');
       discard.type = 'button';
       discard.onclick = () => this.dispatchEvent(new CustomEvent('discard', { detail: item }));
@@ -227,6 +220,16 @@ export class Timeline extends EventTarget {
     status.replaceChildren(saying(text, `status.${item.state}`));
   }
 }
+
+const dayOf = (time) => new Date(Number(time)).toDateString();
+
+const sibling = (next) => (element) => {
+  let e = element[next];
+  while (e && !e.matches('.message')) e = e[next];
+  return e;
+};
+const nextMessage = sibling('nextElementSibling');
+const previousMessage = sibling('previousElementSibling');
 
 function saying(element, key, args) {
   say(element, key, args);

@@ -106,9 +106,17 @@ func TestServe(t *testing.T) {
 	if err != nil || response.StatusCode != 200 || !strings.Contains(string(body), "main.js") {
 		t.Errorf("the page: %d, %v", response.StatusCode, err)
 	}
-	conn := dialTest(t, strings.Replace(address, "http", "ws", 1)+"chat?room=lobby&name=Ann")
-	if _, p, err := conn.Read(t.Context()); err != nil || !strings.Contains(string(p), `"welcome"`) {
-		t.Errorf("the chat: %s, %v", p, err)
+	conn := dialTest(t, strings.Replace(address, "http", "ws", 1)+"ws")
+	for _, c := range []struct{ command, answer string }{
+		{`{"type":"connect","id":1,"info":{"name":"Ann"}}`, `"resume":`},
+		{`{"type":"subscribe","id":2,"topic":"chat.lobby"}`, `"topic":"chat.lobby"`},
+	} {
+		if err := conn.Write(t.Context(), websocket.Text, []byte(c.command)); err != nil {
+			t.Fatal(err)
+		}
+		if _, p, err := conn.Read(t.Context()); err != nil || !strings.Contains(string(p), c.answer) {
+			t.Errorf("%s: %s, %v", c.command, p, err)
+		}
 	}
 }
 

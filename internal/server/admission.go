@@ -1,85 +1,168 @@
 package server
 
 import (
-	"crypto/subtle"
+	"context"
 	"encoding/json"
 	"fmt"
-	"net/http"
-	"net/url"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/duplex-websocket/duplex/internal/rooms"
-	"github.com/duplex-websocket/duplex/websocket"
+	"github.com/duplex-websocket/duplex/hub"
 )
 
 const (
-	maxNameRunes  = 24
-	maxRoomRunes  = 32
-	minTokenBytes = 16
-	maxTokenBytes = 64
+	maxNameRunes = 24
+	maxRoomRunes = 32
 )
 
-// refusal is why somebody may not enter a room. It is the same whether it answers a handshake or GET /chat/check, which is
-// how a page learns the reason: browsers do not show a script what a refused handshake was answered.
-type refusal struct {
-	Status  int    `json:"-"`
-	Code    string `json:"error"`
-	Message string `json:"message"`
+// reservation holds a name in a room for somebody whose presence does not hold it yet.
+type reservation struct {
+	user  string
+	count int           // of subscribes that are under way
+	done  chan struct{} // closed when there are none any more
 }
 
-func (r *refusal) body() []byte {
-	b, err := json.Marshal(r)
+// subscribe is the hub's hook: it decides who may enter a room. It comes behind all other hooks, for the name that it reserves is
+// held only until the command has been worked through.
+func (c *chat) subscribe(call *hub.SubscribeCall) error {
+	if strings.ContainsAny(call.Topic, "*>") {
+		if !c.claimed.Load() && meetsRooms(call.Topic) {
+			return hub.Errorf(hub.CodeForbidden, "%s matches rooms of the chat, which are entered one by one; "+
+				"without the chat (demo: off) it is a pattern like any other", call.Topic)
+		}
+		return nil
+	}
+	room, ok := c.roomOf(call.Topic)
+	if !ok {
+		return nil
+	}
+	if problem := roomProblem(room); problem != "" {
+		return hub.Errorf(codeRoomMalformed, "%s", problem)
+	}
+	name, chosen := shownName(call.Identity.User, call.Identity.Info)
+	if problem := personProblem(name); chosen && call.Identity.Anonymous && problem != "" {
+		return hub.Errorf(codeNameMalformed, "%s", problem)
+	}
+	return c.admit(call, room, name)
+}
+
+// admit reserves the name, and lets its owner in unless the name or the last place has gone. On several nodes, two who come to two
+// of them in the same moment may both get in.
+func (c *chat) admit(call *hub.SubscribeCall, room, name string) error {
+	id, user := strings.ToLower(name), call.Identity.User
+	entering, err := c.reserve(call.Context, call.Topic, id, user)
 	if err != nil {
-		panic(err) // two strings
+		return err
 	}
-	return append(b, '\n')
+	present, err := c.hub.Presence(call.Context, call.Topic)
+	if err != nil {
+		return err
+	}
+	here := false
+	for _, u := range present.Users {
+		delete(entering, u.User) // counted already
+		if u.User == user {
+			here = true // another tab, or the same one after the network lost it
+			continue
+		}
+		if other, _ := shownName(u.User, u.Info); strings.ToLower(other) == id {
+			return hub.Errorf(codeNameTaken, "somebody called %s is in %s already", name, room)
+		}
+	}
+	if !here && present.Count+len(entering) >= c.config.RoomMembers {
+		return hub.Errorf(codeRoomFull, "%s has as many people as it can hold", room)
+	}
+	return nil
 }
 
-func (r *refusal) handshakeError() *websocket.HandshakeError {
-	return &websocket.HandshakeError{
-		Status: r.Status, Reason: r.Message, Body: r.body(),
-		Header: http.Header{"Content-Type": {"application/json"}, "Cache-Control": {"no-store"}},
+// reserve holds a name in a room until ctx ends, as that of a subscribe command does when the command has been worked through. If
+// somebody else is just coming in under that name, it waits until that is decided. It also returns which others are entering the room,
+// or have just done so; the error is that of ctx.
+func (c *chat) reserve(ctx context.Context, topic, id, user string) (others map[string]bool, err error) {
+	for {
+		others, rival := c.tryReserve(ctx, topic, id, user)
+		if rival == nil {
+			return others, nil
+		}
+		select {
+		case <-rival:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
 	}
 }
 
-// admission is who wants to enter which room, taken from the query of the handshake and checked.
-type admission struct {
-	room  string
-	name  string // as it is shown
-	id    string // as it is compared: "Ann" and "ann" are one name
-	token string // whoever knows it may take over the name; empty: nobody
+// tryReserve returns, if another user has reserved the name, what tells when that is over.
+func (c *chat) tryReserve(ctx context.Context, topic, id, user string) (others map[string]bool, rival <-chan struct{}) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	at := c.entering[topic]
+	if at == nil {
+		at = make(map[string]*reservation)
+		c.entering[topic] = at
+	}
+	r := at[id]
+	if r == nil {
+		r = &reservation{user: user, done: make(chan struct{})}
+		at[id] = r
+	} else if r.user != user {
+		return nil, r.done
+	}
+	r.count++
+	context.AfterFunc(ctx, func() { c.release(topic, id, r) })
+	others = make(map[string]bool)
+	for _, other := range at {
+		if other.user != user {
+			others[other.user] = true
+		}
+	}
+	return others, nil
 }
 
-func (a *admission) topic() string { return topicOf(a.room) }
+func (c *chat) release(topic, id string, r *reservation) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if r.count--; r.count > 0 {
+		return
+	}
+	close(r.done)
+	delete(c.entering[topic], id)
+	if len(c.entering[topic]) == 0 {
+		delete(c.entering, topic)
+	}
+}
 
-func topicOf(room string) string { return "chat." + room }
+// isHere reports whether a user is in a room, and so holds its name there.
+func (c *chat) isHere(ctx context.Context, topic, user string) (bool, error) {
+	present, err := c.hub.Presence(ctx, topic)
+	if err != nil {
+		return false, err
+	}
+	_, here := slices.BinarySearchFunc(present.Users, user, func(u hub.PresentUser, user string) int { return strings.Compare(u.User, user) })
+	return here, nil
+}
 
-// readAdmission checks what the query says by itself; whether the name is free is another question (chat.admit).
-func readAdmission(query url.Values) (*admission, *refusal) {
-	a := &admission{room: query.Get("room"), name: query.Get("name"), token: query.Get("token")}
-	if problem := roomProblem(a.room); problem != "" {
-		return nil, &refusal{http.StatusBadRequest, "room-malformed", problem}
+// shownName is how others see a user: the name in its info, or else the user itself, which the server has chosen for who is anonymous.
+func shownName(user string, info []byte) (name string, chosen bool) {
+	var i struct {
+		Name *string `json:"name"`
 	}
-	if problem := personProblem(a.name); problem != "" {
-		return nil, &refusal{http.StatusBadRequest, "name-malformed", problem}
+	if json.Unmarshal(info, &i) != nil || i.Name == nil {
+		return user, false
 	}
-	if a.token != "" && !validToken(a.token) {
-		return nil, &refusal{http.StatusBadRequest, "token-malformed",
-			fmt.Sprintf("a token has %d to %d characters out of A-Z a-z 0-9 - and _", minTokenBytes, maxTokenBytes)}
-	}
-	a.id = strings.ToLower(a.name)
-	return a, nil
+	return *i.Name, true
+}
+
+// meetsRooms reports whether a pattern matches topics of rooms.
+func meetsRooms(pattern string) bool {
+	first, rest, more := strings.Cut(pattern, ".")
+	return first == ">" || more && (first == "*" || first+"." == roomPrefix) && (rest == ">" || !strings.Contains(rest, "."))
 }
 
 func roomProblem(room string) string {
-	switch {
-	case room == "":
-		return "a room is needed: add ?room=lobby"
-	case !utf8.ValidString(room):
-		return "the room's name is not UTF-8"
-	case utf8.RuneCountInString(room) > maxRoomRunes:
+	if utf8.RuneCountInString(room) > maxRoomRunes {
 		return fmt.Sprintf("a room's name has at most %d characters", maxRoomRunes)
 	}
 	for _, r := range room {
@@ -93,9 +176,7 @@ func roomProblem(room string) string {
 func personProblem(name string) string {
 	switch {
 	case name == "":
-		return "a name is needed: add &name=..."
-	case !utf8.ValidString(name):
-		return "the name is not UTF-8"
+		return "a name is needed: connect with info {\"name\":\"...\"}"
 	case utf8.RuneCountInString(name) > maxNameRunes:
 		return fmt.Sprintf("a name has at most %d characters", maxNameRunes)
 	case strings.TrimSpace(name) != name || strings.Contains(name, "  "):
@@ -113,72 +194,3 @@ func personProblem(name string) string {
 }
 
 func isWordRune(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) || unicode.IsMark(r) }
-
-// validToken is also the form of the ids that clients give to their messages, at any length.
-func validToken(s string) bool {
-	return len(s) >= minTokenBytes && len(s) <= maxTokenBytes && isURLSafe(s)
-}
-
-func isURLSafe(s string) bool {
-	for i := range len(s) {
-		c := s[i]
-		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_') {
-			return false
-		}
-	}
-	return true
-}
-
-// mayReplace reports whether the newcomer is the same tab as old, whose connection the network has not yet noticed to be dead.
-func (a *admission) mayReplace(old rooms.Subscriber) bool {
-	v, ok := old.(*visitor)
-	return ok && a.token != "" && subtle.ConstantTimeCompare([]byte(a.token), []byte(v.token)) == 1
-}
-
-// admit answers whether somebody may enter now. It does not hold the place: between this and joining another may take it.
-func (c *chat) admit(query url.Values) (*admission, *refusal) {
-	a, refused := readAdmission(query)
-	if refused != nil {
-		return nil, refused
-	}
-	old := c.hub.Member(a.topic(), a.id)
-	if old != nil && !a.mayReplace(old) {
-		return nil, nameTaken(a)
-	}
-	if old == nil && c.hub.Count(a.topic()) >= c.config.RoomMembers {
-		return nil, roomFull(a)
-	}
-	return a, nil
-}
-
-func nameTaken(a *admission) *refusal {
-	return &refusal{http.StatusConflict, "name-taken", fmt.Sprintf("somebody called %s is in %s already", a.name, a.room)}
-}
-
-func roomFull(a *admission) *refusal {
-	return &refusal{http.StatusServiceUnavailable, "room-full", fmt.Sprintf("%s has as many people as it can hold", a.room)}
-}
-
-// intercept is the handshake's hook: it refuses, or leaves the admission where Open finds it.
-func (c *chat) intercept(u *websocket.Upgrade) error {
-	a, refused := c.admit(u.Request.URL.Query())
-	if refused != nil {
-		return refused.handshakeError()
-	}
-	u.SetAttribute(admissionKey{}, a)
-	return nil
-}
-
-type admissionKey struct{}
-
-// serveCheck answers GET /chat/check: what the handshake with the same query would be answered.
-func (c *chat) serveCheck(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
-	if _, refused := c.admit(r.URL.Query()); refused != nil {
-		w.WriteHeader(refused.Status)
-		_, _ = w.Write(refused.body())
-		return
-	}
-	_, _ = w.Write([]byte("{}\n"))
-}

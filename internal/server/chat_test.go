@@ -2,191 +2,209 @@ package server
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
-	"net/http"
-	"net/http/httptest"
-	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/duplex-websocket/duplex/hub"
 	"github.com/duplex-websocket/duplex/websocket"
 )
 
 func TestChat(t *testing.T) {
 	address := start(t, Config{})
-	ann, welcome := enter(t, address, "Ann")
-	if welcome.Room != "lobby" || welcome.Name != "Ann" || !slices.Equal(welcome.Members, []string{"Ann"}) || welcome.History != 0 ||
-		welcome.Limits != (limits{4000, 8 << 20}) {
-		t.Errorf("welcome: %+v", welcome)
+	ann := enter(t, address, "Ann", "lobby")
+	bob := enter(t, address, "小伟 B.", "lobby")
+	if f := ann.expect("join"); f.Info.Name != "小伟 B." {
+		t.Errorf("join: %+v", f)
 	}
-	bob, welcome := enter(t, address, "小伟 B.")
-	if !slices.Equal(welcome.Members, []string{"Ann", "小伟 B."}) {
-		t.Errorf("members: %q", welcome.Members)
+	present := bob.ask(map[string]any{"type": "presence", "topic": "chat.lobby"})
+	if present.Count != 2 || len(present.Users) != 2 {
+		t.Errorf("present: %+v", present)
 	}
-	if f := ann.expect("joined"); f.Name != "小伟 B." || f.Time == 0 {
-		t.Errorf("joined: %+v", f)
-	}
-	other, _ := enterWith(t, address, url.Values{"room": {"茶馆"}, "name": {"Ann"}}) // the same name in another room
-
+	other := enter(t, address, "Ann", "茶馆") // the same name in another room
 	const markup = `<b>& "quotes"</b> 🎉`
-	ann.sendText(markup)
-	for _, c := range []*client{ann, bob} {
-		c.expectText("Ann", markup)
+	ann.text("lobby", markup)
+	for _, v := range []*visitor{ann, bob} {
+		v.expectText("Ann", markup)
 	}
-	bob.sendJSON(incoming{Type: "text", ID: "my-id", Text: "hi"})
-	for _, c := range []*client{ann, bob} {
-		if f := c.expect("message"); f.ID != "my-id" || f.From != "小伟 B." || time.Since(time.UnixMilli(f.Time)).Abs() > time.Minute {
-			t.Errorf("message: %+v", f)
-		}
+	if f := bob.say("lobby", "a text by itself"); f.Type != "reply" {
+		t.Errorf("a JSON string: %s", f.Code)
 	}
-	bob.sendJSON(incoming{Type: "ping"})
-	bob.expect("pong")
-	if err := bob.Close(t.Context(), websocket.StatusNormalClosure, ""); err != nil {
-		t.Error(err)
+	if f := ann.expect("message"); string(f.Data) != `"a text by itself"` || time.Since(time.UnixMilli(f.Time)).Abs() > time.Minute {
+		t.Errorf("message: %+v", f)
 	}
-	if f := ann.expect("left"); f.Name != "小伟 B." {
-		t.Errorf("left: %+v", f)
-	}
-	other.sendText("alone")
+	bob.leave()
+	ann.expect("leave")
+	other.text("茶馆", "alone")
 	other.expectText("Ann", "alone") // and nothing of the lobby before it
 }
 
-// TestAdmission asks both ways: the handshake and the question of a page that wants to know why the handshake failed.
-func TestAdmission(t *testing.T) {
+func TestChatAdmission(t *testing.T) {
 	address := start(t, Config{Chat: ChatConfig{RoomMembers: 2}})
-	enter(t, address, "Ann")
-	enterWith(t, address, url.Values{"room": {"full"}, "name": {"Ann"}})
-	enterWith(t, address, url.Values{"room": {"full"}, "name": {"Bob"}})
-	const token = "0123456789abcdef"
+	ann := enter(t, address, "Ann", "lobby")
+	ann.goInto("full")
+	enter(t, address, "Bob", "full")
+	ann.expect("join")
+	guest := enter(t, address, "", "guests") // without a name: its user is one
 	for _, c := range []struct {
-		room, name, token string
-		status            int
-		code              string
+		room, name string
+		code       hub.Code
 	}{
-		{"lobby", "Bob", "", 200, ""},
-		{"lobby", "O'Neil-Smith Jr.", "", 200, ""},
-		{"lobby", "李小龙", token, 200, ""},
-		{"lobby", "ann", "", 409, "name-taken"},
-		{"lobby", "ANN", token, 409, "name-taken"},
-		{"full", "Eve", "", 503, "room-full"},
-		{"", "Bob", "", 400, "room-malformed"},
-		{"a b", "Bob", "", 400, "room-malformed"},
-		{"a.b", "Bob", "", 400, "room-malformed"},
-		{"*", "Bob", "", 400, "room-malformed"},
-		{"\xff", "Bob", "", 400, "room-malformed"},
-		{strings.Repeat("房", 33), "Bob", "", 400, "room-malformed"},
-		{"lobby", "", "", 400, "name-malformed"},
-		{"lobby", " Bob", "", 400, "name-malformed"},
-		{"lobby", "Bob  B", "", 400, "name-malformed"},
-		{"lobby", "<script>", "", 400, "name-malformed"},
-		{"lobby", "a\u202eb", "", 400, "name-malformed"},
-		{"lobby", "a\x00b", "", 400, "name-malformed"},
-		{"lobby", "\xff", "", 400, "name-malformed"},
-		{"lobby", "-bob", "", 400, "name-malformed"},
-		{"lobby", strings.Repeat("n", 25), "", 400, "name-malformed"},
-		{"lobby", "Bob", "short", 400, "token-malformed"},
-		{"lobby", "Bob", strings.Repeat("t", 65), 400, "token-malformed"},
-		{"lobby", "Bob", "0123456789abcde!", 400, "token-malformed"},
+		{"lobby", "Bob", ""}, {"lobby", "O'Neil-Smith Jr.", ""}, {"lobby", "李小龙", ""}, {"房间_1-a", "Bob", ""},
+		{"lobby", "ann", codeNameTaken}, {"lobby", "ANN", codeNameTaken},
+		{"full", "Eve", codeRoomFull},
+		{"a+b", "Bob", codeRoomMalformed}, {strings.Repeat("房", 33), "Bob", codeRoomMalformed},
+		{"", "Bob", hub.CodeBadTopic}, {"a b", "Bob", hub.CodeBadTopic},
+		{"lobby", " Bob", codeNameMalformed}, {"lobby", "Bob  B", codeNameMalformed}, {"lobby", "<script>", codeNameMalformed},
+		{"lobby", "a\u202eb", codeNameMalformed}, {"lobby", "a\x00b", codeNameMalformed}, {"lobby", "-bob", codeNameMalformed},
+		{"lobby", "~8f2kq0a1", codeNameMalformed}, {"lobby", strings.Repeat("n", 25), codeNameMalformed},
+		{"*", "Bob", hub.CodeForbidden}, {">", "Bob", hub.CodeForbidden},
 	} {
-		t.Run(fmt.Sprintf("%.10q/%.10q", c.room, c.name), func(t *testing.T) {
-			query := url.Values{"room": {c.room}, "name": {c.name}, "token": {c.token}}
-			response, body := get(t, address+"chat/check?"+query.Encode(), nil)
-			if response.StatusCode != c.status || !strings.Contains(body, c.code) || response.Header.Get("Cache-Control") != "no-store" {
-				t.Errorf("check: %d %s %v, want %d %s", response.StatusCode, body, response.Header, c.status, c.code)
-			}
-			if c.status == 200 {
-				return
-			}
-			_, err := dial(t, address, query)
-			refused := handshakeError(t, err)
-			if refused.Status != c.status || string(refused.Body) != body || refused.Header.Get("Content-Type") != "application/json" {
-				t.Errorf("handshake: %d %s, want what the check says", refused.Status, refused.Body)
+		t.Run(fmt.Sprintf("%.10q %.10q", c.room, c.name), func(t *testing.T) {
+			v := visit(t, address, c.name)
+			wantRefused(t, "subscribe", v.subscribe("chat."+c.room), c.code)
+			v.leave()
+			if c.room == "lobby" && c.code == "" {
+				ann.expect("join")
+				ann.expect("leave")
 			}
 		})
 	}
+	wantRefused(t, "an empty name", visitWith(t, address, map[string]any{"info": map[string]any{"name": ""}}).subscribe("chat.lobby"), codeNameMalformed)
+	for pattern, code := range map[string]hub.Code{
+		">": hub.CodeForbidden, "*.*": hub.CodeForbidden, "*.lobby": hub.CodeForbidden, "*.>": hub.CodeForbidden, "news.*": "", "chat.a.*": "", "*": "",
+	} {
+		wantRefused(t, pattern, guest.subscribe(pattern), code)
+	}
 }
 
-func TestOtherOriginsAreRefused(t *testing.T) {
+// TestChatNamesAtOnce: of many who come under one name in the same moment, one gets in.
+func TestChatNamesAtOnce(t *testing.T) {
 	address := start(t, Config{})
-	for origin, want := range map[string]int{"https://evil.example": 403, strings.TrimSuffix(address, "/"): 101} {
-		response, body := get(t, address+"chat?room=lobby&name=Ann", http.Header{
-			"Connection": {"Upgrade"}, "Upgrade": {"websocket"}, "Origin": {origin},
-			"Sec-Websocket-Version": {"13"}, "Sec-Websocket-Key": {"AAAAAAAAAAAAAAAAAAAAAA=="},
-		})
-		if response.StatusCode != want {
-			t.Errorf("origin %s: %d %s, want %d", origin, response.StatusCode, body, want)
+	for round := range 5 {
+		room := fmt.Sprint("room-", round)
+		codes := make([]string, 12)
+		everybody := make([]*visitor, len(codes))
+		for i := range everybody {
+			everybody[i] = visit(t, address, []string{"Ann", "ANN"}[i%2])
+		}
+		var all sync.WaitGroup
+		for i, v := range everybody {
+			all.Go(func() { codes[i] = v.subscribe("chat." + room).Code })
+		}
+		all.Wait()
+		slices.Sort(codes)
+		if codes[0] != "" || codes[1] != string(codeNameTaken) || codes[len(codes)-1] != string(codeNameTaken) {
+			t.Fatalf("%q", codes)
+		}
+		for _, v := range everybody {
+			v.leave()
 		}
 	}
 }
 
-func TestTakeover(t *testing.T) {
+// TestChatNamesAreFreed: by whoever leaves, and by whoever reserved one and did not get in.
+func TestChatNamesAreFreed(t *testing.T) {
 	address := start(t, Config{})
-	query := url.Values{"room": {"lobby"}, "name": {"Ann"}, "token": {"0123456789abcdef"}}
-	old, _ := enterWith(t, address, query)
-	bob, _ := enter(t, address, "Bob")
-	old.expect("joined")
-
-	now, welcome := enterWith(t, address, query) // the network lost the old connection, and only the tab knows
-	if !slices.Equal(welcome.Members, []string{"Ann", "Bob"}) {
-		t.Errorf("members: %q", welcome.Members)
+	ann := enter(t, address, "Ann", "lobby")
+	wantRefused(t, "twice", ann.subscribe("chat.lobby"), hub.CodeAlreadySubscribed)
+	if f := ann.ask(map[string]any{"type": "unsubscribe", "topic": "chat.lobby"}); f.Type != "reply" {
+		t.Fatal(f.Code)
 	}
-	old.expectClose(closeReplaced)
-	now.sendText("back")
-	bob.expectText("Ann", "back") // and no notice before it
+	enter(t, address, "Ann", "lobby")
+
+	c := newChat(ChatConfig{}, quiet)
+	ctx, end := context.WithCancel(t.Context())
+	for range 2 { // the second is another tab
+		if others, err := c.reserve(ctx, "chat.lobby", "ann", "~1"); err != nil || len(others) != 0 {
+			t.Fatalf("%v, others %v", err, others)
+		}
+	}
+	if others, err := c.reserve(ctx, "chat.lobby", "bob", "~2"); err != nil || len(others) != 1 || !others["~1"] {
+		t.Fatalf("%v, others %v", err, others)
+	}
+	impatient, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := c.reserve(impatient, "chat.lobby", "ann", "~3"); !errors.Is(err, context.Canceled) {
+		t.Fatalf("while another comes in: %v", err)
+	}
+	got := make(chan error)
+	last, leave := context.WithCancel(t.Context())
+	go func() {
+		_, err := c.reserve(last, "chat.lobby", "ann", "~3")
+		got <- err
+	}()
+	end()
+	if err := <-got; err != nil {
+		t.Fatal(err)
+	}
+	leave()
+	for freed := false; !freed; { // the end of a context is told on a goroutine
+		c.mu.Lock()
+		freed = len(c.entering) == 0
+		c.mu.Unlock()
+	}
+}
+
+// TestChatTakeover: the network lost a connection, and only the tab knows.
+func TestChatTakeover(t *testing.T) {
+	address := start(t, Config{})
+	old := enter(t, address, "Ann", "lobby")
+	bob := enter(t, address, "Bob", "lobby")
+	old.expect("join")
+	now := visitWith(t, address, map[string]any{"resume": old.resume, "info": map[string]any{"name": "Ann"}})
+	wantRefused(t, "the same tab", now.subscribe("chat.lobby"), "")
+	old.expectClose(4409)
+	now.text("lobby", "back")
+	bob.expectText("Ann", "back") // and no leave and join before it
 	now.expectText("Ann", "back")
-
-	query.Set("token", "another-token-000")
-	if _, err := dial(t, address, query); handshakeError(t, err).Status != http.StatusConflict {
-		t.Errorf("a wrong token: %v", err)
-	}
+	wantRefused(t, "another", visitWith(t, address, map[string]any{"resume": old.resume + "x", "info": map[string]any{"name": "Ann"}}).subscribe("chat.lobby"), codeNameTaken)
 }
 
-// samples are the shortest beginnings that make each kind of picture, filled up to a size.
-func sample(mime string, size int) []byte {
-	head := map[string]string{
-		"image/png":  "\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR",
-		"image/jpeg": "\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01",
-		"image/gif":  "GIF89a\x01\x00\x01\x00\x00\x00",
-		"image/webp": "RIFF\x24\x00\x00\x00WEBPVP8 ",
-		"image/avif": "\x00\x00\x00\x1cftypmif1\x00\x00\x00\x00avifmif1miaf",
-	}[mime]
-	picture := append([]byte(head), make([]byte, max(0, size-len(head)))...)
-	for i := len(head); i < len(picture); i++ {
-		picture[i] = byte(i * 7)
-	}
-	return picture
-}
-
-var pictureTypes = []string{"image/png", "image/jpeg", "image/gif", "image/webp", "image/avif"}
-
-func TestPictures(t *testing.T) {
+// TestChatSpeaking: who has chosen a name speaks only where it holds it.
+func TestChatSpeaking(t *testing.T) {
 	address := start(t, Config{})
-	ann, _ := enter(t, address, "Ann")
-	bob, _ := enter(t, address, "Bob")
-	ann.expect("joined")
+	ann := enter(t, address, "Ann", "lobby")
+	impostor := visit(t, address, "Ann")
+	wantRefused(t, "an impostor", impostor.say("lobby", "hi"), codeNotHere)
+	wantRefused(t, "a picture of an impostor", impostor.sendPicture("lobby", "", sample("image/png", 100)), codeNotHere)
+	wantRefused(t, "a malformed room", impostor.say("a+b", "hi"), codeRoomMalformed)
+	wantRefused(t, "other topics", impostor.say("lobby.side", 1), "")
+	if f := visit(t, address, "").say("lobby", "hello"); f.Type != "reply" {
+		t.Errorf("a guest without a name: %s", f.Code)
+	}
+	if f := ann.expect("message"); f.From.Info.Name != "" || string(f.Data) != `"hello"` {
+		t.Errorf("%+v", f)
+	}
+}
+
+func TestChatPictures(t *testing.T) {
+	address := start(t, Config{})
+	ann, bob := enter(t, address, "Ann", "lobby"), enter(t, address, "Bob", "lobby")
+	ann.expect("join")
 	for i, mime := range pictureTypes {
 		picture := sample(mime, 1<<20*i)
-		id := fmt.Sprint("picture-", i)
-		ann.sendPicture(id, "<holiday>.svg", picture)
-		if f := ann.expect("accepted"); f.ID != id || f.Time == 0 {
-			t.Errorf("accepted: %+v", f)
+		if f := ann.sendPicture("lobby", "<holiday>.svg", picture); f.Type != "reply" || f.Offset == 0 {
+			t.Errorf("%s: %s", mime, f.Code)
 		}
-		f := bob.expect("picture")
-		if f.ID != id || f.From != "Ann" || f.MIME != mime || f.Name != "<holiday>.svg" || !bytes.Equal(f.picture, picture) {
-			t.Errorf("%s: got %s %q from %q, %d bytes", mime, f.MIME, f.Name, f.From, len(f.picture))
+		f := bob.expect("message")
+		if f.From.Info.Name != "Ann" || f.Meta != (pictureMeta{"<holiday>.svg", mime}) || !bytes.Equal(f.picture, picture) {
+			t.Errorf("%s: got %+v from %q, %d bytes", mime, f.Meta, f.From.Info.Name, len(f.picture))
 		}
 	}
 }
 
-// TestPicturesAsBase64 sends what a uni-app or WeChat page does.
-func TestPicturesAsBase64(t *testing.T) {
+// TestChatPicturesAsBase64 sends what a uni-app or WeChat page does.
+func TestChatPicturesAsBase64(t *testing.T) {
 	address := start(t, Config{})
-	ann, _ := enter(t, address, "Ann")
-	bob, _ := enter(t, address, "Bob")
-	ann.expect("joined")
+	ann, bob := enter(t, address, "Ann", "lobby"), enter(t, address, "Bob", "lobby")
+	ann.expect("join")
 	picture := sample("image/png", 1000)
 	std := base64.StdEncoding.EncodeToString(picture)
 	for name, data := range map[string]string{
@@ -197,174 +215,117 @@ func TestPicturesAsBase64(t *testing.T) {
 		"in lines":  std[:76] + "\r\n" + std[76:] + "\n",
 		"with name": std,
 	} {
-		ann.sendJSON(incoming{Type: "picture", Name: name, Data: data})
-		ann.expect("accepted")
-		if f := bob.expect("picture"); f.MIME != "image/png" || f.Name != name || !bytes.Equal(f.picture, picture) {
-			t.Errorf("%s: got %s %q, %d bytes", name, f.MIME, f.Name, len(f.picture))
+		if f := ann.say("lobby", map[string]any{"picture": data, "name": name}); f.Type != "reply" {
+			t.Errorf("%s: %s", name, f.Code)
+		}
+		for _, v := range []*visitor{ann, bob} {
+			if f := v.expect("message"); f.Meta != (pictureMeta{name, "image/png"}) || !bytes.Equal(f.picture, picture) || f.Data != nil {
+				t.Errorf("%s: got %+v, %d bytes", name, f.Meta, len(f.picture))
+			}
 		}
 	}
 	large := sample("image/jpeg", 8<<20)
-	ann.sendJSON(incoming{Type: "picture", Data: base64.StdEncoding.EncodeToString(large)})
-	ann.expect("accepted")
-	if f := bob.expect("picture"); !bytes.Equal(f.picture, large) {
+	ann.patience, bob.patience = 6*patience, 6*patience // the race detector makes reading so much JSON slow
+	if f := ann.say("lobby", map[string]any{"picture": base64.StdEncoding.EncodeToString(large)}); f.Type != "reply" {
+		t.Fatal(f.Code)
+	}
+	if f := bob.expect("message"); !bytes.Equal(f.picture, large) {
 		t.Error("a picture of the largest size did not arrive")
 	}
 }
 
-// TestBadMessages sends what cannot be passed on: the sender alone is told, and the conversation goes on.
-func TestBadMessages(t *testing.T) {
+// TestChatBadMessages sends what cannot be passed on: the sender alone is told, and the conversation goes on.
+func TestChatBadMessages(t *testing.T) {
 	address := start(t, Config{Chat: ChatConfig{PictureBytes: 1000, MessageBurst: 100}})
-	ann, _ := enter(t, address, "Ann")
-	bob, _ := enter(t, address, "Bob")
-	ann.expect("joined")
-	picture := func(header string, body []byte) []byte {
-		return append(append([]byte{pictureKind, 0, byte(len(header))}, header...), body...)
-	}
-	for _, c := range []struct {
-		name  string
-		typ   websocket.MessageType
-		frame string
-		code  string
-		id    string
+	ann, bob := enter(t, address, "Ann", "lobby"), enter(t, address, "Bob", "lobby")
+	ann.expect("join")
+	for name, c := range map[string]struct {
+		data any
+		code hub.Code
 	}{
-		{"no JSON", websocket.Text, `hello`, "bad-json", ""},
-		{"an array", websocket.Text, `[]`, "bad-json", ""},
-		{"two objects", websocket.Text, `{} {}`, "bad-json", ""},
-		{"a wrong type", websocket.Text, `{"type":"text","id":"x","text":7}`, "bad-json", ""},
-		{"no type", websocket.Text, `{"id":"x"}`, "unknown-type", "x"},
-		{"an unknown type", websocket.Text, `{"type":"dance","id":"x"}`, "unknown-type", "x"},
-		{"no text", websocket.Text, `{"type":"text","id":"x"}`, "empty", "x"},
-		{"only spaces", websocket.Text, `{"type":"text","id":"x","text":" \n\t"}`, "empty", "x"},
-		{"a long text", websocket.Text, `{"type":"text","id":"x","text":"` + strings.Repeat("字", 4001) + `"}`, "text-too-long", "x"},
-		{"a bad id", websocket.Text, `{"type":"text","id":"a b","text":"hi"}`, "bad-id", ""},
-		{"a long id", websocket.Text, `{"type":"text","id":"` + strings.Repeat("i", 65) + `","text":"hi"}`, "bad-id", ""},
-		{"no base64", websocket.Text, `{"type":"picture","id":"x","data":"!!!"}`, "bad-base64", "x"},
-		{"a data URL without base64", websocket.Text, `{"type":"picture","id":"x","data":"data:image/png,abc"}`, "bad-base64", "x"},
-		{"no picture in base64", websocket.Text, `{"type":"picture","id":"x","data":"aGVsbG8gd29ybGQhIQ=="}`, "not-a-picture", "x"},
-		{"no bytes", websocket.Binary, "", "bad-frame", ""},
-		{"another kind of frame", websocket.Binary, "\x02\x00\x02{}", "bad-frame", ""},
-		{"a header that is cut off", websocket.Binary, "\x01\x00\x09{}", "bad-frame", ""},
-		{"a header that is too long", websocket.Binary, "\x01\xff\xff" + strings.Repeat(" ", 1<<16), "bad-frame", ""},
-		{"a header that is no JSON", websocket.Binary, "\x01\x00\x02{{", "bad-frame", ""},
-		{"no picture", websocket.Binary, string(picture(`{"id":"x"}`, nil)), "not-a-picture", "x"},
-		{"SVG", websocket.Binary, string(picture(`{"id":"x"}`, []byte(`<svg xmlns="http://www.w3.org/2000/svg"><script/></svg>`))), "not-a-picture", "x"},
-		{"HTML", websocket.Binary, string(picture(`{"id":"x"}`, []byte(`<!doctype html><script>alert(1)</script>`))), "not-a-picture", "x"},
-		{"a large picture", websocket.Binary, string(picture(`{"id":"x"}`, sample("image/png", 1001))), "picture-too-large", "x"},
+		"a number":                {7, codeBadMessage},
+		"an array":                {[]any{}, codeBadMessage},
+		"null":                    {nil, codeBadMessage},
+		"an empty object":         {map[string]any{}, codeBadMessage},
+		"a wrong type":            {map[string]any{"text": 7}, codeBadMessage},
+		"no text":                 {map[string]any{"text": ""}, codeEmpty},
+		"only spaces":             {" \n\t\u3000", codeEmpty},
+		"a long text":             {map[string]any{"text": strings.Repeat("字", 4001)}, codeTextTooLong},
+		"much besides":            {map[string]any{"text": "hi", "more": strings.Repeat("x", maxTextBytes)}, hub.CodeTooLarge},
+		"no base64":               {map[string]any{"picture": "!!!"}, codeBadBase64},
+		"a data URL without it":   {map[string]any{"picture": "data:image/png,abc"}, codeBadBase64},
+		"no picture in base64":    {map[string]any{"picture": "aGVsbG8gd29ybGQhIQ=="}, codeNotAPicture},
+		"a large one in base64":   {map[string]any{"picture": base64.StdEncoding.EncodeToString(sample("image/png", 1001))}, codePictureTooLarge},
+		"too large for the topic": {map[string]any{"picture": strings.Repeat("A", 100_000)}, hub.CodeTooLarge},
 	} {
-		ann.sendRaw(c.typ, []byte(c.frame))
-		if f := ann.expect("error"); f.Code != c.code || f.ID != c.id {
-			t.Errorf("%s: got %s for %q, want %s for %q", c.name, f.Code, f.ID, c.code, c.id)
-		}
+		wantRefused(t, name, ann.say("lobby", c.data), c.code)
 	}
-	ann.sendText("still here")
-	bob.expectText("Ann", "still here") // and nothing before it
+	for name, c := range map[string]struct {
+		picture string
+		code    hub.Code
+	}{
+		"no bytes":        {"", codeNotAPicture},
+		"SVG":             {`<svg xmlns="http://www.w3.org/2000/svg"><script/></svg>`, codeNotAPicture},
+		"HTML":            {`<!doctype html><script>alert(1)</script>`, codeNotAPicture},
+		"a large picture": {string(sample("image/png", 1001)), codePictureTooLarge},
+	} {
+		wantRefused(t, name, ann.sendPicture("lobby", "x.png", []byte(c.picture)), c.code)
+	}
+	ann.text("lobby", strings.Repeat("🎉", 4000))
+	bob.expectText("Ann", strings.Repeat("🎉", 4000)) // and nothing before it
 }
 
-func TestTooLargeForTheProtocol(t *testing.T) {
-	address := start(t, Config{Chat: ChatConfig{PictureBytes: 1000}})
-	ann, _ := enter(t, address, "Ann")
-	bob, _ := enter(t, address, "Bob")
-	if err := ann.Send(websocket.Binary, make([]byte, 1<<20)); err != nil {
-		t.Fatal(err)
-	}
-	ann.expectClose(websocket.StatusMessageTooBig)
-	bob.expect("left")
-	bob.sendText("never mind")
-	bob.expectText("Bob", "never mind")
-}
-
-func TestHistory(t *testing.T) {
+func TestChatHistory(t *testing.T) {
 	address := start(t, Config{Chat: ChatConfig{HistoryMessages: 3, HistoryBytes: 5000}})
-	ann, _ := enter(t, address, "Ann")
+	ann := enter(t, address, "Ann", "lobby")
 	for i := range 4 {
-		ann.sendText(fmt.Sprint("text ", i))
-		ann.expect("message")
+		ann.text("lobby", fmt.Sprint("text ", i))
 	}
-	ann.sendPicture("pic", "", sample("image/gif", 1000))
-	ann.expect("accepted")
-	bob, welcome := enter(t, address, "Bob")
-	if welcome.History != 3 {
-		t.Errorf("%d messages announced", welcome.History)
-	}
+	ann.sendPicture("lobby", "", sample("image/gif", 2000))
+	ann.ask(map[string]any{"type": "unsubscribe", "topic": "chat.lobby"})
+	bob := enter(t, address, "Bob", "lobby") // nobody is there any more, but what was said
+	bob.sendRaw(websocket.Text, []byte(`{"type":"history","id":99,"topic":"chat.lobby","limit":50}`))
 	bob.expectText("Ann", "text 2")
 	bob.expectText("Ann", "text 3")
-	if f := bob.expect("picture"); f.ID != "pic" || len(f.picture) != 1000 {
+	if f := bob.expect("message"); len(f.picture) != 2000 {
 		t.Errorf("picture: %+v", f)
 	}
-	bob.sendText("thanks")
-	bob.expectText("Bob", "thanks")
-
-	// Everybody leaves; whoever comes then still sees what was said, the own pictures too.
-	for _, c := range []*client{ann, bob} {
-		_ = c.Close(t.Context(), websocket.StatusNormalClosure, "")
-	}
-	for rooms := ""; !strings.Contains(rooms, `{"name":"lobby","members":0}`); {
-		_, rooms = get(t, address+"chat/rooms", nil) // the server notices a moment later
-	}
-	again, _ := enter(t, address, "Ann")
-	again.expectText("Ann", "text 3")
-	again.expect("picture")
-	again.expectText("Bob", "thanks")
+	bob.expect("reply")
 }
 
-// TestRetries sends a message twice, as a page does that lost the connection before it heard of the first.
-func TestRetries(t *testing.T) {
+// TestChatRetries sends a message twice, as a client does that lost the connection before it heard of the first.
+func TestChatRetries(t *testing.T) {
 	address := start(t, Config{})
-	ann, _ := enter(t, address, "Ann")
-	bob, _ := enter(t, address, "Bob")
-	ann.expect("joined")
-	_ = ann.Close(t.Context(), websocket.StatusNormalClosure, "")
-	bob.expect("left")
-	for range 2 {
-		bob.sendJSON(incoming{Type: "text", ID: "one", Text: "once"})
+	ann, bob := enter(t, address, "Ann", "lobby"), enter(t, address, "Bob", "lobby")
+	publish := map[string]any{"type": "publish", "topic": "chat.lobby", "messageId": "one", "data": map[string]any{"text": "once"}}
+	if f := bob.ask(publish); f.Duplicate {
+		t.Error("the first is a duplicate")
 	}
-	bob.expectText("Bob", "once")
-	if f := bob.expect("accepted"); f.ID != "one" {
-		t.Errorf("accepted: %+v", f)
+	if f := bob.ask(publish); !f.Duplicate {
+		t.Errorf("the second: %+v", f)
 	}
-	for range 2 {
-		bob.sendPicture("two", "", sample("image/png", 100))
-		bob.expect("accepted")
-	}
-	_, welcome := enter(t, address, "Ann")
-	if welcome.History != 2 {
-		t.Errorf("%d messages in the room, want 2", welcome.History)
-	}
+	bob.text("lobby", "next")
+	ann.expect("join")
+	ann.expectText("Bob", "once")
+	ann.expectText("Bob", "next")
 }
 
-func TestRateLimits(t *testing.T) {
-	address := start(t, Config{Chat: ChatConfig{MessageBurst: 3, MessageRate: 0.001, PictureBytes: 100_000}})
-	ann, _ := enter(t, address, "Ann")
-	bob, _ := enter(t, address, "Bob")
-	ann.expect("joined")
+func TestChatRates(t *testing.T) {
+	address := start(t, Config{Chat: ChatConfig{MessageBurst: 3, MessageRate: 0.001, ByteBurst: 50_000, ByteRate: 10_000}})
+	ann := enter(t, address, "Ann", "lobby")
 	for i := range 3 {
-		ann.sendText(fmt.Sprint(i))
-		ann.expectText("Ann", fmt.Sprint(i))
+		ann.text("lobby", fmt.Sprint(i))
 	}
-	for i := range tooManyRefusals {
-		ann.sendJSON(incoming{Type: "text", ID: fmt.Sprint(i), Text: "more"})
-		if f := ann.expect("error"); f.Code != "rate" || f.ID != fmt.Sprint(i) || f.Retry < 1000 {
-			t.Fatalf("refusal: %+v", f)
-		}
+	if f := ann.say("lobby", "more"); f.Code != "rate" || f.Retry < 1000 {
+		t.Errorf("a fourth message: %+v", f)
 	}
-	ann.expectClose(websocket.StatusPolicyViolation)
-	for i := range 3 {
-		bob.expectText("Ann", fmt.Sprint(i))
+	bob := enter(t, address, "Bob", "lobby") // has a rate of his own
+	bob.goInto("tea-house")
+	if f := bob.sendPicture("lobby", "", sample("image/png", 45_000)); f.Type != "reply" {
+		t.Error(f.Code)
 	}
-	bob.expect("left")
-	bob.sendText("fine") // each connection has a rate of its own
-	bob.expectText("Bob", "fine")
-}
-
-func TestByteRate(t *testing.T) {
-	address := start(t, Config{Chat: ChatConfig{ByteBurst: 5000, ByteRate: 10_000}})
-	ann, _ := enter(t, address, "Ann")
-	ann.sendPicture("one", "", sample("image/png", 4900))
-	ann.expect("accepted")
-	ann.sendPicture("two", "", sample("image/png", 4900))
-	f := ann.expect("error")
-	if f.Code != "rate" || f.ID != "two" || f.Retry < 1 || f.Retry > 500 {
-		t.Errorf("refusal: %+v", f)
+	if f := bob.sendPicture("tea-house", "", sample("image/png", 40_000)); f.Code != "rate" || f.Retry < 1 || f.Retry > 4000 {
+		t.Errorf("too many bytes: %+v", f)
 	}
 }
 
@@ -392,76 +353,101 @@ func TestBucket(t *testing.T) {
 	}
 }
 
-func TestRooms(t *testing.T) {
+// TestChatVolumesAreBounded: sessions that have been idle make room for others.
+func TestChatVolumesAreBounded(t *testing.T) {
+	c := newChat(ChatConfig{ByteRate: 1, ByteBurst: 10}, quiet)
+	now := time.Unix(1000, 0)
+	for i := range maxVolumes {
+		if wait := c.book(fmt.Sprint(i), 5, now); wait != 0 {
+			t.Fatal(wait)
+		}
+	}
+	if wait := c.book("more", 1, now); wait == 0 || len(c.volumes) != maxVolumes {
+		t.Errorf("%v, %d sessions", wait, len(c.volumes))
+	}
+	if wait := c.book("more", 1, now.Add(5*time.Second)); wait != 0 || len(c.volumes) != 1 {
+		t.Errorf("%v, %d sessions", wait, len(c.volumes))
+	}
+}
+
+func TestChatRooms(t *testing.T) {
 	address := start(t, Config{Chat: ChatConfig{Rooms: []string{"lobby", "tea"}}})
-	enter(t, address, "Ann")
-	enterWith(t, address, url.Values{"room": {"secret"}, "name": {"Ann"}})
+	enter(t, address, "Ann", "lobby")
+	enter(t, address, "Ann", "secret")
 	response, body := get(t, address+"chat/rooms", nil)
-	const want = `{"rooms":[{"name":"lobby","members":1},{"name":"tea","members":0}]}` + "\n"
-	if body != want || response.Header.Get("Content-Type") != "application/json" {
+	const want = `{"limits":{"text":4000,"picture":8388608},"rooms":[{"name":"lobby","members":1},{"name":"tea","members":0}]}` + "\n"
+	if body != want || response.Header.Get("Content-Type") != "application/json" || response.Header.Get("Cache-Control") != "no-store" {
 		t.Errorf("rooms: %s %v", body, response.Header)
 	}
 }
 
-// TestSlowReader has somebody in the room who reads nothing: it is sent away, and the others never wait for it.
-func TestSlowReader(t *testing.T) {
+// TestChatSmallFrames: pictures are no larger than the frames that are configured.
+func TestChatSmallFrames(t *testing.T) {
+	address := start(t, Config{Settings: configured(t, "limits: {frame: 100KiB}\n")})
+	if _, body := get(t, address+"chat/rooms", nil); !strings.Contains(body, fmt.Sprint(`"picture":`, 100<<10-frameOverhead)) {
+		t.Error(body)
+	}
+	ann := enter(t, address, "Ann", "lobby")
+	ann.sendRaw(websocket.Binary, make([]byte, 101<<10))
+	ann.expectClose(websocket.StatusMessageTooBig)
+}
+
+// TestChatSlowReader has somebody in the room who reads nothing: the others never wait for it, and what waits for it is bounded.
+func TestChatSlowReader(t *testing.T) {
 	const size, count = 1 << 20, 24
-	address := start(t, Config{Chat: ChatConfig{PictureBytes: size, HistoryBytes: size, MessageBurst: 100, ByteBurst: 1 << 30}})
-	ann, _ := enter(t, address, "Ann")
-	rawEcho(t, strings.TrimPrefix(address, "http://"), "/chat?room=lobby&name=Slow")
-	ann.expect("joined")
-	bob, _ := enter(t, address, "Bob")
-	ann.expect("joined")
+	address := start(t, Config{
+		Settings: configured(t, "metrics: true\n"),
+		Chat:     ChatConfig{PictureBytes: size, HistoryBytes: size, MessageBurst: 100, ByteBurst: 1 << 30},
+	})
+	ann := enter(t, address, "Ann", "lobby")
+	enter(t, address, "Slow", "lobby")
+	bob := enter(t, address, "Bob", "lobby")
+	ann.expect("join")
+	ann.expect("join")
 	picture := sample("image/jpeg", size)
 	for range count {
-		ann.sendPicture("", "", picture)
-		ann.expect("accepted")
-		if f := bob.expect("picture"); !bytes.Equal(f.picture, picture) {
+		if f := ann.sendPicture("lobby", "", picture); f.Type != "reply" {
+			t.Fatal(f.Code)
+		}
+		if f := bob.expect("message"); !bytes.Equal(f.picture, picture) {
 			t.Fatal("a picture is damaged")
 		}
 	}
-	for _, c := range []*client{ann, bob} {
-		if f := c.expect("left"); f.Name != "Slow" {
-			t.Errorf("left: %+v", f)
-		}
+	_, figures := get(t, address+"metrics", nil)
+	if !strings.Contains(figures, `duplex_dropped_total{rule="chat.*"}`) || strings.Contains(figures, `duplex_dropped_total{rule="chat.*"} 0`) {
+		t.Error("nothing was dropped for the one who does not read")
 	}
 }
 
-// TestLateRefusals: between the handshake's check and the joining, another may take the last place or the name.
-func TestLateRefusals(t *testing.T) {
-	unchecked := func(u *websocket.Upgrade) error {
-		a, refused := readAdmission(u.Request.URL.Query())
-		if refused != nil {
-			return refused.handshakeError()
-		}
-		u.SetAttribute(admissionKey{}, a)
-		return nil
+// TestChatClaimed: rules of one's own for chat.… take these topics from the chat.
+func TestChatClaimed(t *testing.T) {
+	address := start(t, Config{Settings: configured(t, "topics: [{pattern: chat.orders}]\n")})
+	v := visit(t, address, "<any>")
+	for _, topic := range []string{"chat.orders", "chat.>"} {
+		wantRefused(t, topic, v.ask(map[string]any{"type": "subscribe", "topic": topic}), "")
 	}
-	for _, c := range []struct {
-		name      string
-		intercept []func(*websocket.Upgrade) error
-		code      websocket.StatusCode
-	}{
-		{"Ann", []func(*websocket.Upgrade) error{unchecked}, closeNameTaken},
-		{"Bob", []func(*websocket.Upgrade) error{unchecked}, closeRoomFull},
-		{"Bob", nil, websocket.StatusAbnormalClosure}, // wired wrongly: nobody enters without having been checked
-	} {
-		chat := newChat(ChatConfig{RoomMembers: 1}, quiet)
-		chat.socket.Accept.Interceptors = c.intercept
-		mux := http.NewServeMux()
-		mux.Handle("/chat", chat.socket)
-		server := httptest.NewServer(mux)
-		defer server.Close()
-		defer chat.socket.Shutdown(t.Context())
-		query := url.Values{"room": {"lobby"}, "name": {"Ann"}}
-		if c.intercept != nil {
-			enterWith(t, server.URL+"/", query)
-		}
-		query.Set("name", c.name)
-		late, err := dial(t, server.URL+"/", query)
-		if err != nil {
-			t.Fatal(err)
-		}
-		late.expectClose(c.code)
+	wantRefused(t, "any data", v.say("orders", 17), "")
+
+	c := newChat(ChatConfig{}, quiet)
+	rules := c.rules([]hub.Rule{{Pattern: ">"}})
+	if len(rules) != 2 || rules[0].Pattern != roomPattern {
+		t.Errorf("%+v", rules)
+	}
+	if _, err := hub.New(hub.Options{Topics: rules}); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestChatHooksComeLast: what another hook refuses, the chat is not asked about.
+func TestChatHooksComeLast(t *testing.T) {
+	refusal := hub.Errorf(hub.CodeForbidden, "no")
+	hooks := newChat(ChatConfig{}, quiet).hooks(hub.Hooks{
+		Subscribe: func(*hub.SubscribeCall) error { return refusal }, Publish: func(*hub.PublishCall) error { return refusal },
+	})
+	if err := hooks.Subscribe(&hub.SubscribeCall{Topic: "chat.*"}); err != refusal {
+		t.Error(err)
+	}
+	if err := hooks.Publish(&hub.PublishCall{Topic: "chat.a+b"}); err != refusal {
+		t.Error(err)
 	}
 }

@@ -2,12 +2,10 @@ package server
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -106,134 +104,6 @@ func launch(t *testing.T, run func(context.Context, func(string)) error) (addres
 	}
 	t.Cleanup(stop)
 	return address, stop
-}
-
-// frame is anything that the chat sends.
-type frame struct {
-	Type, Code, Room, Name, ID, From, Text, MIME string
-	Members                                      []string
-	History                                      int
-	Time, Retry                                  int64
-	Limits                                       limits
-	picture                                      []byte
-}
-
-// client is one person in a room.
-type client struct {
-	*websocket.Conn
-	t *testing.T
-}
-
-func dial(t *testing.T, address string, query url.Values) (*client, error) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	target := strings.Replace(address, "http", "ws", 1) + "chat?" + query.Encode()
-	conn, err := websocket.Dial(ctx, target, &websocket.DialOptions{Options: websocket.Options{MaxMessage: 32 << 20, Logger: quiet}})
-	if err != nil {
-		return nil, err
-	}
-	t.Cleanup(func() { _ = conn.CloseNow() })
-	return &client{conn, t}, nil
-}
-
-// enter goes into the lobby and reads the welcome.
-func enter(t *testing.T, address, name string) (*client, frame) {
-	t.Helper()
-	return enterWith(t, address, url.Values{"room": {"lobby"}, "name": {name}})
-}
-
-func enterWith(t *testing.T, address string, query url.Values) (*client, frame) {
-	t.Helper()
-	c, err := dial(t, address, query)
-	if err != nil {
-		t.Fatalf("entering with %v: %v", query, err)
-	}
-	return c, c.expect("welcome")
-}
-
-func (c *client) next() (frame, error) {
-	c.t.Helper()
-	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
-	defer cancel()
-	typ, p, err := c.Read(ctx)
-	if err != nil {
-		return frame{}, err
-	}
-	if typ == websocket.Binary {
-		h, picture, err := parsePicture(p)
-		if err != nil {
-			c.t.Fatalf("the server sent a broken picture: %v", err)
-		}
-		return frame{Type: "picture", ID: h.ID, From: h.From, Name: h.Name, MIME: h.MIME, Time: h.Time, picture: append([]byte(nil), picture...)}, nil
-	}
-	var f frame
-	if err := json.Unmarshal(p, &f); err != nil {
-		c.t.Fatalf("the server sent %.100q: %v", p, err)
-	}
-	return f, nil
-}
-
-// expect reads the next frame, which must be of that type.
-func (c *client) expect(typ string) frame {
-	c.t.Helper()
-	f, err := c.next()
-	if err != nil {
-		c.t.Fatalf("waiting for %q: %v", typ, err)
-	}
-	if f.Type != typ {
-		c.t.Fatalf("waiting for %q, got %q %s from %q: %.100q", typ, f.Type, f.Code, f.From+f.Name, f.Text)
-	}
-	return f
-}
-
-// expectText reads the next frame, which must be that text.
-func (c *client) expectText(from, text string) {
-	c.t.Helper()
-	if f := c.expect("message"); f.From != from || f.Text != text {
-		c.t.Fatalf("got %q from %q, want %q from %q", f.Text, f.From, text, from)
-	}
-}
-
-// expectClose reads until the connection ends, which must be with that code.
-func (c *client) expectClose(code websocket.StatusCode) {
-	c.t.Helper()
-	for {
-		if _, err := c.next(); err != nil {
-			if got := websocket.CloseStatus(err); got != code {
-				c.t.Fatalf("closed with %v (%v), want %v", got, err, code)
-			}
-			return
-		}
-	}
-}
-
-func (c *client) sendText(text string) {
-	c.t.Helper()
-	c.sendJSON(incoming{Type: "text", Text: text})
-}
-
-func (c *client) sendJSON(v any) {
-	c.t.Helper()
-	c.sendRaw(websocket.Text, mustJSON(v))
-}
-
-func (c *client) sendRaw(typ websocket.MessageType, p []byte) {
-	c.t.Helper()
-	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
-	defer cancel()
-	if err := c.Write(ctx, typ, p); err != nil {
-		c.t.Fatalf("sending %d bytes: %v", len(p), err)
-	}
-}
-
-func (c *client) sendPicture(id, name string, picture []byte) {
-	c.t.Helper()
-	p, err := appendPicture(nil, pictureHeader{ID: id, Name: name}, picture)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	c.sendRaw(websocket.Binary, p)
 }
 
 // get asks for a page.

@@ -1,9 +1,6 @@
 package server
 
-import (
-	"bytes"
-	"testing"
-)
+import "testing"
 
 func TestPictureType(t *testing.T) {
 	for _, mime := range pictureTypes {
@@ -32,35 +29,23 @@ func TestPictureType(t *testing.T) {
 	}
 }
 
-// FuzzParsePicture checks that whatever arrives is refused or read without harm, and that what is read can be written again.
-func FuzzParsePicture(f *testing.F) {
-	for _, h := range []pictureHeader{{}, {ID: "x", Name: "猫.png"}, {ID: "x", From: "Ann", Time: 1, MIME: "image/png"}} {
-		p, err := appendPicture(nil, h, sample("image/png", 40))
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(p)
+// samples are the shortest beginnings that make each kind of picture, filled up to a size.
+func sample(mime string, size int) []byte {
+	head := map[string]string{
+		"image/png":  "\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR",
+		"image/jpeg": "\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01",
+		"image/gif":  "GIF89a\x01\x00\x01\x00\x00\x00",
+		"image/webp": "RIFF\x24\x00\x00\x00WEBPVP8 ",
+		"image/avif": "\x00\x00\x00\x1cftypmif1\x00\x00\x00\x00avifmif1miaf",
+	}[mime]
+	picture := append([]byte(head), make([]byte, max(0, size-len(head)))...)
+	for i := len(head); i < len(picture); i++ {
+		picture[i] = byte(i * 7)
 	}
-	f.Add([]byte("\x01\xff\xff{}"))
-	f.Fuzz(func(t *testing.T, p []byte) {
-		h, picture, err := parsePicture(p)
-		if err != nil {
-			return
-		}
-		if !bytes.HasSuffix(p, picture) {
-			t.Fatal("the picture is not the end of the frame")
-		}
-		again, err := appendPicture(nil, h, picture)
-		if err != nil {
-			return // a header that became longer, by escapes, than is allowed
-		}
-		h2, picture2, err := parsePicture(again)
-		if err != nil || h2 != h || !bytes.Equal(picture2, picture) {
-			t.Fatalf("%+v became %+v, %v", h, h2, err)
-		}
-		_ = pictureType(picture)
-	})
+	return picture
 }
+
+var pictureTypes = []string{"image/png", "image/jpeg", "image/gif", "image/webp", "image/avif"}
 
 func FuzzDecodeBase64(f *testing.F) {
 	for _, s := range []string{"aGVsbG8=", "data:image/png;base64,aGVsbG8", "aGVs\r\nbG8", "-_-_", "data:,"} {

@@ -22,7 +22,7 @@ func (n *node) reloadable() []part {
 		{"tokens", func(c *config.Config) error { return n.auth.Reload(c.Tokens) }},
 		{"webhooks", func(c *config.Config) error { return n.hooks.Reload(c.Webhooks) }},
 		{"api", func(c *config.Config) error { return n.api.Reload(c.API) }},
-		{"topics", func(c *config.Config) error { return n.hub.SetTopics(c.Rules()) }},
+		{"topics", func(c *config.Config) error { return n.hub.SetTopics(n.rules(c)) }},
 		{"limits", n.setLimits},
 		{"origins and proxies", func(c *config.Config) error { n.gate.set(c); return nil }},
 		{"log", func(c *config.Config) error { n.level.Set(logLevels[c.Log.Level]); return nil }},

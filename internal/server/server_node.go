@@ -31,6 +31,7 @@ type node struct {
 	gate         *gate          // has its own lock
 	auth         *auth.Authenticator
 	hooks        *webhook.Hooks
+	chat         *chat // nil: not served
 	limit        *websocket.ConnLimit
 	hub          *hub.Hub
 	sessions     *session.Server
@@ -75,8 +76,14 @@ func newNode(c Config) (*node, error) {
 	if n.hooks, err = webhook.New(settings.Webhooks, webhook.Options{Meter: meter, Logger: n.logger}); err != nil {
 		return nil, setupError("webhooks", err)
 	}
+	if hasDemo(settings) {
+		n.chat = newChat(c.Chat.fitting(maxFrame(settings)), n.logger)
+	}
 	if n.hub, err = hub.New(n.hubOptions(settings)); err != nil {
 		return nil, setupError("topics", err)
+	}
+	if n.chat != nil {
+		n.chat.hub = n.hub
 	}
 	n.limit = &websocket.ConnLimit{Total: settings.Limits.Connections, PerAddress: settings.Limits.ConnectionsPerAddress}
 	n.sessions = session.New(n.hub, n.sessionOptions(settings))
@@ -100,8 +107,11 @@ func (n *node) close() {
 
 func (n *node) hubOptions(c *config.Config) hub.Options {
 	o := hub.Options{
-		Topics: c.Rules(), Broker: n.config.Broker, Hooks: n.hooks.HubHooks(), Logger: n.logger,
+		Topics: n.rules(c), Broker: n.config.Broker, Hooks: n.hooks.HubHooks(), Logger: n.logger,
 		MaxSubscriptions: c.Limits.Subscriptions, MaxRequests: c.Limits.Requests,
+	}
+	if n.chat != nil {
+		o.Hooks = n.chat.hooks(o.Hooks)
 	}
 	if n.metrics != nil {
 		o.Meter = n.metrics.meter()
@@ -109,10 +119,26 @@ func (n *node) hubOptions(c *config.Config) hub.Options {
 	return o
 }
 
+// rules are those of the configuration and of the chat.
+func (n *node) rules(c *config.Config) []hub.Rule {
+	if n.chat == nil {
+		return c.Rules()
+	}
+	return n.chat.rules(c.Rules())
+}
+
+// maxFrame makes room for pictures where the chat is served and nobody has said how large a frame may be.
+func maxFrame(c *config.Config) int {
+	if hasDemo(c) && c.Limits.Frame == config.Default().Limits.Frame {
+		return chatFrame
+	}
+	return int(c.Limits.Frame)
+}
+
 func (n *node) sessionOptions(c *config.Config) session.Options {
 	return session.Options{
 		Authenticate: n.logged(n.auth.Guard(n.hooks.Authenticate(n.auth.Authenticate))), Logger: n.logger, Accept: n.acceptOptions(c),
-		MaxFrame: int(c.Limits.Frame), Limits: sessionLimits(c),
+		MaxFrame: maxFrame(c), Limits: sessionLimits(c),
 	}
 }
 

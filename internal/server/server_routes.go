@@ -6,7 +6,6 @@ import (
 
 	"github.com/duplex-websocket/duplex/internal/server/config"
 	"github.com/duplex-websocket/duplex/web"
-	"github.com/duplex-websocket/duplex/websocket"
 )
 
 // publicRoutes lists what clients reach. What is for operators is there too, unless it has a listener of its own.
@@ -48,21 +47,17 @@ func (n *node) serveHealth(mux *http.ServeMux) {
 // hasDemo reports whether the chat page is served.
 func hasDemo(c *config.Config) bool { return c.Demo == "on" || c.Demo == "auto" && letsAnyoneIn(c) }
 
-// serveDemo adds the chat page with its service, and the echo service.
+// serveDemo adds the chat page, whose service is the hub, and the echo service.
 func (n *node) serveDemo(mux *http.ServeMux) error {
 	files, err := newPages(web.Files)
 	if err != nil {
 		return err
 	}
-	chat, echo := newChat(n.config.Chat, n.logger), newEcho(EchoConfig{}, n.logger)
-	for _, s := range []*websocket.Server{chat.socket, echo} {
-		s.Accept.InsecureSkipOriginCheck = true // the gate has the check
-	}
+	echo := newEcho(EchoConfig{}, n.logger)
+	echo.Accept.InsecureSkipOriginCheck = true // the gate has the check
 	echo.Accept.Limit = n.limit
 	mux.Handle("/", files)
-	n.serveSocket(mux, "/chat", chat.socket)
-	mux.HandleFunc("GET /chat/check", chat.serveCheck)
-	mux.HandleFunc("GET /chat/rooms", chat.serveRooms)
+	mux.HandleFunc("GET /chat/rooms", n.chat.serveRooms)
 	n.serveSocket(mux, "/echo", echo)
 	return nil
 }

@@ -71,8 +71,8 @@ func TestPagesThatAreNotThere(t *testing.T) {
 		status       int
 	}{
 		{"GET", "nothing", 404}, {"GET", "web.go", 404}, {"GET", "..%2f..%2fetc/passwd", 404},
-		{"POST", "", 405}, {"DELETE", "main.js", 405}, {"POST", "chat/check", 405}, {"HEAD", "main.js", 200},
-		{"GET", "chat", 426}, {"GET", "echo", 426},
+		{"POST", "", 405}, {"DELETE", "main.js", 405}, {"POST", "chat/rooms", 405}, {"HEAD", "main.js", 200},
+		{"GET", "chat", 404}, {"GET", "ws", 426}, {"GET", "echo", 426},
 	} {
 		response, _ := request(t, c.method, address+c.path, nil)
 		if response.StatusCode != c.status {
@@ -83,7 +83,7 @@ func TestPagesThatAreNotThere(t *testing.T) {
 
 func TestShutdownDrains(t *testing.T) {
 	address, stop := startStoppable(t, Config{})
-	ann, _ := enter(t, address, "Ann")
+	ann := enter(t, address, "Ann", "lobby")
 	stopped := make(chan struct{})
 	go func() { defer close(stopped); stop() }()
 	ann.expectClose(websocket.StatusServiceRestart)
