@@ -23,7 +23,8 @@ type Hub struct {
 	rules   atomic.Pointer[ruleset]
 	limits  atomic.Pointer[limits]
 
-	handlers handlers
+	handlers  handlers
+	meanwhile int // immutable: meanwhileMessages, but in tests
 
 	mu          sync.Mutex
 	topics      map[string]*place      // with subscribers here; guarded by mu, as is all below
@@ -49,7 +50,7 @@ func New(o Options) (*Hub, error) {
 	if o.Broker == nil {
 		o.Broker = NewMemoryBroker(MemoryOptions{})
 	}
-	h := &Hub{options: o, broker: o.Broker, topics: make(map[string]*place), subscribers: make(map[string]*Subscriber)}
+	h := &Hub{options: o, broker: o.Broker, meanwhile: meanwhileMessages, topics: make(map[string]*place), subscribers: make(map[string]*Subscriber)}
 	rules, err := newRuleset(o.Topics)
 	if err != nil {
 		return nil, err
@@ -202,6 +203,12 @@ func (h *Hub) renew() {
 	ctx, cancel := context.WithTimeout(context.Background(), LeaseTime/3)
 	defer cancel()
 	kept, err := h.broker.Renew(ctx, h)
+	h.mu.Lock()
+	closed := h.closed
+	h.mu.Unlock()
+	if closed {
+		return
+	}
 	if err != nil {
 		h.options.Logger.Warn("the lease for presence was not renewed", "error", err)
 	} else if !kept {

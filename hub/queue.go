@@ -17,14 +17,15 @@ type subscription struct {
 // queue is what waits for one subscription: because it has not begun, because its subscriber is slow, or because messages before it wait.
 type queue struct {
 	held     bool // the subscription has not begun
-	overflow bool // while it is held: more came than may wait, so that it has to be read again
+	reading  bool // what it begins with is being read
+	overflow bool // meanwhile more came than may wait, so that it has to be read again
 	items    []*Message
 	head     int // of items; those before it are gone
 	count    int // of items that are not nil
 	bytes    int64
 	byKey    map[topicKey]int // of SlowLatest: where in items
 
-	// What a resumed subscription has been given from history may wait on top of what the policy allows.
+	// What the subscription begins with may wait on top of what the policy allows.
 	allowedMessages int
 	allowedBytes    int64
 
@@ -39,6 +40,12 @@ type loss struct {
 	topic string // of a pattern: the only one concerned, or empty for any
 	rule  *rule
 }
+
+// Bounds on what may wait, on top of what the policy allows, while a subscription is being read.
+const (
+	meanwhileMessages = 1000
+	meanwhileBytes    = 1 << 20
+)
 
 // batch is how many messages of one subscription leave before those of the next have their turn.
 const batch = 16
@@ -75,16 +82,19 @@ func (s *subscription) enqueue(m *Message, r *rule) {
 		return
 	}
 	latest := r.Slow == SlowLatest && m.Kind == KindData
-	if latest && !q.held {
+	if latest && !q.reading {
 		s.supersede(m, r)
 	}
 	s.add(m, latest)
-	for q.count > r.SlowMessages+q.allowedMessages || q.bytes > r.SlowBytes+q.allowedBytes {
-		switch {
-		case q.held:
+	if q.reading {
+		if q.count > r.SlowMessages+s.owner.hub.meanwhile || q.bytes > r.SlowBytes+meanwhileBytes {
 			s.clear()
 			q.overflow = true
-			return
+		}
+		return
+	}
+	for q.count > r.SlowMessages+q.allowedMessages || q.bytes > r.SlowBytes+q.allowedBytes {
+		switch {
 		case r.Slow == SlowDisconnect:
 			r.counts.Slow++
 			s.owner.endLocked(End{Code: EndSlow, Message: "you did not read as fast as " + m.Topic + " comes", Reconnect: true})

@@ -106,7 +106,7 @@ func (s *Subscriber) open(topic string, presence bool) (*subscription, error) {
 		h.vacate(at)
 		return nil, Errorf(CodeTopicFull, "%s has as many subscribers as it may have", topic)
 	}
-	sub := &subscription{owner: s, at: at, presence: presence, queue: &queue{held: true}}
+	sub := &subscription{owner: s, at: at, presence: presence, queue: &queue{held: true, reading: true}}
 	at.add(sub)
 	s.subs[topic] = sub
 	h.stats.subscriptions++
@@ -191,12 +191,13 @@ func (s *Subscriber) settle(sub *subscription, o SubscribeOptions, log *Log) (Su
 		}
 		sub.keep(m)
 	}
-	q.allowedMessages, q.allowedBytes = q.count, q.bytes
 	for _, m := range later {
-		if m != nil && (m.Kind != KindData || m.Offset > log.Top.Offset) {
+		if m.Kind != KindData || m.Offset > log.Top.Offset {
 			sub.keep(m)
 		}
 	}
+	q.reading = false
+	q.allowedMessages, q.allowedBytes = q.count, q.bytes
 	return Subscribed{Position: base, Recovered: o.Since != nil && gap == nil, sub: sub}, nil
 }
 
