@@ -97,6 +97,7 @@ describe('a topic', () => {
       onJoin: ({ user }) => seen.push(`+${user}`), onLeave: ({ user }) => seen.push(`-${user}`),
       onPresence: ({ count }) => counts.push(count),
     }).ready;
+    await until(() => counts.length === 1);
     const { sub } = listen(bob, 'room.presence');
     await sub.ready;
     const { user } = bob.session!;
@@ -282,12 +283,12 @@ ${rules}`);
   });
 
   test('gets a new one before the first expires, on the same connection', async () => {
-    let fetched = 0;
-    const client = connect({ token: () => (fetched++ ? token('1h') : token('3s')) }, server.url);
+    const tokens = [token('5s'), token('1h')];
+    const client = connect({ token: () => tokens.shift() }, server.url);
     const { sub, log, data } = listen(client, 'room.refresh');
     await sub.ready;
     const first = client.session!.expires!;
-    await until(() => fetched === 2);
+    await until(() => tokens.length === 0);
     await until(() => Date.now() > first + 200);
     await client.publish('room.refresh', 'still there');
     await until(() => data().length === 1);
@@ -295,7 +296,8 @@ ${rules}`);
   });
 
   test('ends what a new token does not allow', async () => {
-    const tokens = [token('3s', 'private.a=subscribe', 'private.b=subscribe'), token('1h', 'private.b=subscribe,publish')];
+    const second = token('1h', 'private.b=subscribe,publish');
+    const tokens = [token('5s', 'private.a=subscribe', 'private.b=subscribe'), second];
     const client = connect({ token: () => tokens.shift() }, server.url);
     const [a, b] = [listen(client, 'private.a'), listen(client, 'private.b')];
     await Promise.all([a.sub.ready, b.sub.ready]);
