@@ -55,3 +55,14 @@ test('the package works for those who install it: types, the READMEs\' programs,
   const printed = execFileSync(process.execPath, ['check.js'], { cwd: scratch, encoding: 'utf8' });
   expect(printed.trim()).toBe('Client,DuplexError,web,share,wechat,uniApp');
 });
+
+test('the READMEs name every option', () => {
+  const types = readFileSync(path.join(folder, 'src/types.ts'), 'utf8');
+  const [, body] = /^export interface ClientOptions \{\n(.*?)^\}/ms.exec(types)!;
+  const options = [...body!.matchAll(/^  (\w+)\?:/gm)].map(([, name]) => name);
+  expect(options).toContain('outbox');
+  for (const name of ['README.md', 'README.zh-CN.md']) {
+    const rows = [...readFileSync(path.join(folder, name), 'utf8').matchAll(/^\| `(\w+)` \|/gm)].map(([, option]) => option);
+    expect(rows.sort(), name).toEqual([...options].sort());
+  }
+});
