@@ -47,6 +47,7 @@ func run(args []string) error {
 	which := flags.String("scenarios", "all", "comma-separated `names`, or all")
 	who := flags.String("servers", "duplex-loop,duplex-goroutine,gws,gorilla,coder,gobwas,nbio,duplex-hub,duplex-session,socket.io", "comma-separated `names`; also duplex, which takes its default driver")
 	output := flags.String("o", "RESULTS.md", "`file` for the report; empty: only print")
+	merge := flags.Bool("merge", false, "replace only the section Topics of that file, and say when and where it was measured")
 	flags.IntVar(&p.rounds, "rounds", 3, "times to go round all servers; the median counts")
 	flags.DurationVar(&p.duration, "duration", 500*time.Millisecond, "of one measurement")
 	flags.DurationVar(&p.warmup, "warmup", 200*time.Millisecond, "before each measurement")
@@ -89,7 +90,18 @@ func run(args []string) error {
 	if *output == "" {
 		return nil
 	}
-	return os.WriteFile(*output, []byte(report(p, rows, "go run . "+strings.Join(args, " "))), 0o644)
+	command := "go run . " + strings.Join(args, " ")
+	text := report(p, rows, command)
+	if *merge {
+		before, err := os.ReadFile(*output)
+		if err != nil {
+			return err
+		}
+		if text, err = mergeTopics(string(before), topicSection(p.servers, rows), spreads(topicServers(p.servers), rows), p.conditions(command)); err != nil {
+			return err
+		}
+	}
+	return os.WriteFile(*output, []byte(text), 0o644)
 }
 
 // row measures one scenario, one server after the other in each round, so that a slow minute of the machine meets all of them.

@@ -102,8 +102,21 @@ func TestTopics(t *testing.T) {
 			t.Errorf("the report lacks %s:\n%s", want, text)
 		}
 	}
-	if n := strings.Count(text, "\n| fanout |"); n != 3 { // its row, and its spread for each server that has it
+	if n := strings.Count(text, "\n| fanout |"); n != 3 || !strings.Contains(text, "- **fanout**: ") { // its row, and its spread for each server that has it
 		t.Errorf("%d lines about fanout:\n%s", n, text)
+	}
+	merged := "# head\n\n## Scenarios\n\n- x\n"
+	for _, day := range []string{"yesterday", "today"} { // the second takes the place of the first
+		if merged, err = mergeTopics(merged, topicSection(p.servers, rows), spreads(p.servers, rows), []string{day}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !regexp.MustCompile(`(?s)^# head\n\n## Topics\n\nThe .*by itself: today; socket.io .*\n\n## Scenarios\n\n- x\n$`).MatchString(merged) ||
+		strings.Contains(merged, "yesterday") {
+		t.Errorf("merged:\n%s", merged)
+	}
+	if _, err := mergeTopics("# another file", "x", "", nil); err == nil {
+		t.Error("merged into what is no report")
 	}
 	if topicSection(p.servers, nil) != "" || topicSection(p.servers[:2], rows) != "" {
 		t.Error("a section about nothing")

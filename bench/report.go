@@ -78,18 +78,37 @@ func report(p plan, rows []row, command string) string {
 	}
 	fmt.Fprint(&b, "\n## Scenarios\n\n")
 	for _, r := range rows {
-		fmt.Fprintf(&b, "- **%s**: %s\n", r.scenario.name, r.scenario.what)
-	}
-	fmt.Fprint(&b, "\n## How far the rounds were apart, and how busy both sides were\n\n| scenario | server | lowest | highest | server busy | load busy | reply bytes |\n|---|---|---|---|---|---|---|\n")
-	for _, r := range rows {
-		for _, s := range p.servers {
-			r.spread(&b, s.name)
+		if !r.scenario.topics {
+			fmt.Fprintf(&b, "- **%s**: %s\n", r.scenario.name, r.scenario.what)
 		}
 	}
-	fmt.Fprintf(&b, "\n## Conditions\n\n- %s\n- command: `%s`\n- %d rounds of %s after %s of warm-up, server on core %d, load on core %d, GOMAXPROCS=1\n- commit: %s\n- machine: %s\n- %s\n",
-		time.Now().UTC().Format("2006-01-02"), strings.TrimSpace(command), p.rounds, p.duration, p.warmup, p.serverCore, p.loadCore, commit(), machine(), runtime.Version())
-	for _, v := range versions() {
-		fmt.Fprintf(&b, "- %s\n", v)
+	fmt.Fprintf(&b, "\n## How far the rounds were apart, and how busy both sides were\n\n%s", spreads(p.servers, rows))
+	fmt.Fprint(&b, "\n## Conditions\n\n")
+	for _, line := range append(p.conditions(command), versions()...) {
+		fmt.Fprintf(&b, "- %s\n", line)
+	}
+	return b.String()
+}
+
+// conditions are what a reader needs to judge, or to repeat, a run.
+func (p plan) conditions(command string) []string {
+	return []string{
+		time.Now().UTC().Format("2006-01-02"),
+		fmt.Sprintf("command: `%s`", strings.TrimSpace(command)),
+		fmt.Sprintf("%d rounds of %s after %s of warm-up, server on core %d, load on core %d, GOMAXPROCS=1", p.rounds, p.duration, p.warmup,
+			p.serverCore, p.loadCore),
+		"commit: " + commit(), "machine: " + machine(), runtime.Version(),
+	}
+}
+
+// spreads is the table of how far the rounds were apart.
+func spreads(all []server, rows []row) string {
+	var b bytes.Buffer
+	fmt.Fprint(&b, "| scenario | server | lowest | highest | server busy | load busy | reply bytes |\n|---|---|---|---|---|---|---|\n")
+	for _, r := range rows {
+		for _, s := range all {
+			r.spread(&b, s.name)
+		}
 	}
 	return b.String()
 }

@@ -55,24 +55,55 @@ func topicServers(all []server) []server {
 // topicSection is the part of the report about servers with topics, or nothing if none was measured.
 func topicSection(all []server, rows []row) string {
 	columns := topicServers(all)
-	var table, peers strings.Builder
+	var table, scenarios, peers strings.Builder
 	for _, r := range rows {
 		if !slices.ContainsFunc(columns, func(s server) bool { return s.topics && len(r.rounds[s.name]) > 0 }) {
 			continue
 		}
 		fmt.Fprintln(&table, r.table(columns, topicReference))
+		if r.scenario.topics {
+			fmt.Fprintf(&scenarios, "- **%s**: %s\n", r.scenario.name, r.scenario.what)
+		}
 		peers.WriteString(r.besideSocketio())
 	}
 	if table.Len() == 0 {
 		return ""
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "## Topics\n\nThe same measurement for servers with topics: duplex-hub is package hub with nothing around it, duplex-session the protocol that `duplex serve` speaks.\n"+
+	fmt.Fprintf(&b, topicHeading+"\nThe same measurement for servers with topics: duplex-hub is package hub with nothing around it, duplex-session the protocol that `duplex serve` speaks.\n"+
 		"In brackets the ratio to %s, whose broadcast knows no topics and is what they stand on.\n\n%s\n%s", topicReference, tableHead(columns), table.String())
+	if scenarios.Len() > 0 {
+		fmt.Fprintf(&b, "\n%s", scenarios.String())
+	}
 	if peers.Len() > 0 {
 		fmt.Fprintf(&b, "\nBeside socket.io, with the same clients:\n\n| | %s | %s | ratio |\n|---|---|---|---|\n%s", topicOurs, topicRival, peers.String())
 	}
 	return b.String()
+}
+
+const topicHeading = "## Topics\n"
+
+// mergeTopics puts a section that was measured by itself into an earlier report: in the place of its section Topics, or before the scenarios.
+func mergeTopics(report, section, spreads string, conditions []string) (string, error) {
+	if section == "" {
+		return "", errors.New("-merge: no server with topics was measured")
+	}
+	if v := socketioVersion(); v != "" {
+		conditions = append(conditions, v)
+	}
+	section += "\n" + spreads + "\nThis section was measured by itself: " + strings.Join(conditions, "; ") + ".\n\n"
+	from := strings.Index(report, topicHeading)
+	if from < 0 {
+		from = strings.Index(report, "## Scenarios\n")
+	}
+	if from < 0 {
+		return "", errors.New("-merge: the file is no report of this program")
+	}
+	rest := report[from:]
+	if after, found := strings.CutPrefix(rest, topicHeading); found {
+		rest = after[max(0, strings.Index(after, "## ")):]
+	}
+	return report[:from] + section + rest, nil
 }
 
 // besideSocketio is what one row says about our protocol and socket.io's.
