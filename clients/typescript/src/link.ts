@@ -242,6 +242,7 @@ export class Link {
     const after = this._notBefore - Date.now();
     this._check();
     if (this.state !== 'asleep' && this.state !== 'waiting') return;
+    this._failures = 0; // they were another network's, or nobody's who was looking
     if (after > 0) this._wait(after, { state: 'waiting', after });
     else this._dial();
   }

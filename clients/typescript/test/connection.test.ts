@@ -296,6 +296,23 @@ describe('a page', () => {
     vi.mocked(Math.random).mockRestore();
   });
 
+  test('that wakes counts failures anew', async () => {
+    vi.spyOn(Math, 'random').mockReturnValue(1);
+    const stage = new Stage({ backoff: { base: 100, max: 30_000 } });
+    await settle();
+    for (const after of [100, 200, 400]) {
+      stage.peer.lose();
+      expect(stage.states.at(-1)!.after).toBe(after);
+      await vi.advanceTimersByTimeAsync(after);
+    }
+    stage.peer.lose();
+    stage.page.wake();
+    await settle();
+    stage.peer.lose();
+    expect(stage.states.at(-1)!.after).toBe(100);
+    vi.mocked(Math.random).mockRestore();
+  });
+
   test('that sleeps does not wake a closed client', async () => {
     const stage = await connected();
     stage.client.close();
