@@ -247,6 +247,64 @@ test('a connection that the network forgot is replaced, and the name with it', a
   assert.equal(await bob.getByText('Ann has left').count(), 0);
 });
 
+test('a picture that is under way when the connection breaks arrives, once', async (t) => {
+  const proxy = await startProxy(t, url);
+  const ann = await enter(t, proxy.url, 'Ann', { room: 'broken' });
+  const bob = await enter(t, url, 'Bob', { room: 'broken' });
+  proxy.freeze();
+  await ann.setInputFiles('#file', { name: 'p.png', mimeType: 'image/png', buffer: png(7 * 2 ** 20) });
+  await ann.click('#send');
+  await ann.locator('#pending progress').waitFor();
+  proxy.cut();
+  await bob.locator('#log .picture img').waitFor({ timeout: 30_000 });
+  await ann.locator('#log .own .picture').waitFor();
+  await say(ann, 'done');
+  await sees(bob, 'done');
+  for (const page of [ann, bob]) assert.equal(await page.locator('#log .message').count(), 2);
+  await ann.reload();
+  await sees(ann, 'done');
+  assert.equal(await ann.locator('#log .own .picture').count(), 1, 'what did not come back to its sender is in the history');
+});
+
+test('what cannot be sent waits for its room', async (t) => {
+  const server = await startServer();
+  const ann = await enter(t, server.url, 'Ann', { room: 'one' });
+  await server.kill();
+  await ann.locator('#state').getByText('Disconnected').waitFor();
+  await say(ann, 'for the first');
+  await ann.fill('#room-name', 'other');
+  await ann.press('#room-name', 'Enter');
+  await say(ann, 'for the other');
+  await startServer(new URL(server.url).host);
+  await sees(ann, 'for the other');
+  await ann.goBack();
+  await sees(ann, 'for the first');
+  assert.deepEqual(await texts(ann), ['for the first']);
+});
+
+test('clients of other kinds take part', async (t) => {
+  const ann = await enter(t, url, 'Ann', { room: 'others' });
+  const other = await openPage(t, url);
+  await other.evaluate((picture) => {
+    const socket = new WebSocket(new URL('ws', location.href.replace('http', 'ws')));
+    const command = (object) => socket.send(JSON.stringify(object));
+    socket.onopen = () => {
+      command({ type: 'connect', info: { name: 'Mini' } });
+      command({ type: 'subscribe', topic: 'chat.others' });
+      command({ type: 'publish', topic: 'chat.others', data: { text: 'from ten lines' } });
+      command({ type: 'publish', topic: 'chat.others', data: { picture, name: 'mini.png' } });
+    };
+    window.welcomed = new Promise((resolve) => {
+      socket.onmessage = ({ data }) => typeof data === 'string' && JSON.parse(data).data?.text === 'welcome' && resolve(true);
+    });
+  }, png(10).toString('base64'));
+  await ann.getByText('Mini has joined').waitFor();
+  await sees(ann, 'from ten lines');
+  await ann.getByAltText('Picture from Mini: mini.png').waitFor();
+  await say(ann, 'welcome');
+  assert.ok(await other.evaluate(() => window.welcomed));
+});
+
 test('a tab that is duplicated takes the conversation along', async (t) => {
   const ann = await enter(t, url, 'Ann', { room: 'twice' });
   const session = await ann.evaluate(() => JSON.stringify(sessionStorage));

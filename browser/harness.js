@@ -111,7 +111,7 @@ export async function until(check, what) {
   }
 }
 
-/** A proxy in front of the server that can stop passing bytes on, as a network does that lost a connection without a word. */
+/** A proxy in front of the server that can stop passing bytes on, as a network does that lost a connection without a word, and cut connections. */
 export async function startProxy(t, url) {
   const { hostname, port } = new URL(url);
   const pairs = new Set();
@@ -140,6 +140,9 @@ export async function startProxy(t, url) {
         near.pause();
         far.pause();
       }
+    },
+    cut() {
+      for (const pair of pairs) pair.forEach((one) => one.destroy());
     },
   };
 }

@@ -10,7 +10,7 @@ const progressInterval = 100;
 const again = new Set(['offline', 'unanswered', 'closed', 'chat.not-here']);
 
 /**
- * Events: "change" with the item in detail (state queued, sending, paused, failed or gone; progress from 0 to 1), "published" with item,
+ * Events: "change" with the item in detail (state queued, next, sending, paused, failed or gone; progress from 0 to 1), "published" with item,
  * epoch and offset in detail.
  */
 export class Unsent extends EventTarget {
@@ -37,15 +37,16 @@ export class Unsent extends EventTarget {
 
   /** Queues { text } or { file }. */
   add(content) {
-    const item = { ...content, id: randomID(), time: Date.now(), state: 'queued', progress: 0 };
+    const item = { ...content, id: randomID(), time: Date.now(), progress: 0 };
     this.#items.push(item);
-    this.#change(item, {});
+    this.#queue(item);
     this.#next();
   }
 
   /** The room has been entered: publish. */
   start(session) {
     this.#session = session;
+    for (const item of this.#items) if (item.state === 'queued') this.#queue(item);
     this.#next();
   }
 
@@ -54,7 +55,7 @@ export class Unsent extends EventTarget {
     this.#session = null;
     clearTimeout(this.#pause);
     this.#pause = 0;
-    for (const item of this.#items) if (item.state === 'paused') this.#change(item, { state: 'queued' });
+    for (const item of this.#items) if (item.state === 'paused' || item.state === 'next') this.#queue(item);
   }
 
   /** The room has this message. */
@@ -68,8 +69,12 @@ export class Unsent extends EventTarget {
     this.#change(item, { state: 'gone' });
   }
 
+  #queue(item) {
+    this.#change(item, { state: this.#session ? 'next' : 'queued' });
+  }
+
   async #next() {
-    const item = this.#items.find((one) => one.state === 'queued' || one.state === 'paused');
+    const item = this.#items.find((one) => one.state === 'next' || one.state === 'paused');
     if (!item || this.#sending || this.#pause || !this.#session) return;
     this.#sending = item;
     this.#change(item, { state: 'sending', progress: 0 });
@@ -99,8 +104,8 @@ export class Unsent extends EventTarget {
 
   #refused(item, error) {
     if (again.has(error.code)) {
-      this.#change(item, { state: 'queued' });
-      if (error.code === 'chat.not-here') this.#session = null; // until the room is entered again
+      if (error.code === 'chat.not-here') this.stop(); // until the room is entered again
+      this.#queue(item);
     } else if (error.retry === undefined) {
       this.#change(item, { state: 'failed', error });
     } else if (this.#session) {
@@ -110,7 +115,7 @@ export class Unsent extends EventTarget {
         this.#next();
       }, error.retry);
     } else {
-      this.#change(item, { state: 'queued' });
+      this.#queue(item);
     }
   }
 
