@@ -43,7 +43,7 @@ function enter(room, name = session?.name, { history = 'push' } = {}) {
   conversation.addEventListener('news', () => document.hidden && setUnread(unread + 1));
   conversation.addEventListener('enlarge', ({ detail }) => enlarge(detail));
   conversation.showPeople();
-  showState();
+  stateChanged();
   if (!$('app').hidden) composer.focus();
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -54,7 +55,7 @@ func (c *chat) admit(call *hub.SubscribeCall, room, name string) error {
 	id, user := strings.ToLower(name), call.Identity.User
 	entering, err := c.reserve(call.Context, call.Topic, id, user)
 	if err != nil {
-		return err
+		return &hub.Error{Code: hub.CodeUnavailable, Message: "it took too long to decide who is called " + name, Retry: time.Second}
 	}
 	present, err := c.hub.Presence(call.Context, call.Topic)
 	if err != nil {

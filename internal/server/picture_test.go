@@ -1,6 +1,13 @@
 package server
 
-import "testing"
+import (
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"testing"
+
+	"github.com/duplex-websocket/duplex/hub"
+)
 
 func TestPictureType(t *testing.T) {
 	for _, mime := range pictureTypes {
@@ -54,6 +61,42 @@ func FuzzDecodeBase64(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		if b, err := decodeBase64(s); err != nil && b != nil {
 			t.Fatal("bytes and an error")
+		}
+	})
+}
+
+// FuzzChatMessage: what passes is a text or a picture, and its meta is as the page expects it; what does not is refused with a code.
+func FuzzChatMessage(f *testing.F) {
+	for _, s := range []string{`"hi"`, `{"text":"hi"}`, `{"picture":"R0lGODlhAQABAAAAAAA","name":"\u0000<"}`, ` {"text":null,"picture":null}`, `[]`} {
+		f.Add([]byte(s), []byte(nil), false)
+	}
+	f.Add(sample("image/gif", 20), []byte(`{"name":"a.gif","mime":"text/html"}`), true)
+	c := newChat(ChatConfig{PictureBytes: 1000}, quiet)
+	f.Fuzz(func(t *testing.T, data, meta []byte, binary bool) {
+		if !binary && !json.Valid(data) {
+			return // the hub has refused it
+		}
+		call := &hub.PublishCall{
+			Context: t.Context(), Session: rand.Text(), Identity: &hub.Identity{User: "~1", Anonymous: true}, Topic: "chat.a",
+			Publication: &hub.Publication{Data: data, Meta: meta, Binary: binary},
+		}
+		err := c.publish(call)
+		if _, known := errors.AsType[*hub.Error](err); err != nil {
+			if !known {
+				t.Fatal(err)
+			}
+			return
+		}
+		p := call.Publication
+		if !p.Binary {
+			if len(p.Data) > maxTextBytes {
+				t.Fatalf("a text of %d bytes", len(p.Data))
+			}
+			return
+		}
+		var m pictureMeta
+		if err := json.Unmarshal(p.Meta, &m); err != nil || len(p.Meta) > 1<<10 || m.MIME != pictureType(p.Data) || m.MIME == "" || len(p.Data) > 1000 {
+			t.Fatalf("%d bytes with %s, %v", len(p.Data), p.Meta, err)
 		}
 	})
 }
