@@ -212,7 +212,7 @@ func badNetwork(n int, r *rand.Rand) faulty.Plan {
 func TestBadNetwork(t *testing.T) {
 	for seed := range uint64(2) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
-			tr := &trial{seed: seed, history: 50, slow: 1000, buffer: 4, plan: badNetwork}
+			tr := &trial{seed: seed, history: 50, slow: 20, buffer: 4, plan: badNetwork}
 			l, journals := tr.run(t)
 			report(t, l, journals)
 			if len(l.epochs()) != 1 {
