@@ -266,6 +266,32 @@ test('a picture that is under way when the connection breaks arrives, once', asy
   assert.equal(await ann.locator('#log .own .picture').count(), 1, 'what did not come back to its sender is in the history');
 });
 
+test('connections that break again and again lose nothing, double nothing and mix nothing up', async (t) => {
+  const proxy = await startProxy(t, url);
+  const ann = await enter(t, proxy.url, 'Ann', { room: 'breaking' });
+  const bob = await enter(t, proxy.url, 'Bob', { room: 'breaking' });
+  const back = (page) => until(async () => {
+    await page.evaluate(() => document.getElementById('banner').hidden || document.getElementById('banner-action').click());
+    return page.locator('#state[data-state="open"]').isVisible();
+  }, 'the connection is back');
+  for (let round = 0; round < 4; round++) {
+    for (const [page, name] of [[ann, 'ann'], [bob, 'bob']]) for (const i of [1, 2]) await say(page, `${name} ${round}.${i}`);
+    proxy.cut();
+    await say(ann, `ann ${round}.3`);
+    for (const page of [ann, bob]) await back(page);
+  }
+  await say(bob, 'the end');
+  const written = (name, last) => [0, 1, 2, 3].flatMap((round) => Array.from({ length: last }, (_, i) => `${name} ${round}.${i + 1}`));
+  for (const page of [ann, bob]) {
+    await sees(page, 'the end');
+    await until(async () => (await texts(page)).length === 21, 'everything has arrived');
+  }
+  const all = await texts(ann);
+  assert.deepEqual(await texts(bob), all);
+  assert.deepEqual(all.filter((text) => text.startsWith('ann')), written('ann', 3));
+  assert.deepEqual(all.filter((text) => text.startsWith('bob')), written('bob', 2));
+});
+
 test('what cannot be sent waits for its room', async (t) => {
   const server = await startServer();
   const ann = await enter(t, server.url, 'Ann', { room: 'one' });
