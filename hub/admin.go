@@ -56,7 +56,7 @@ func (h *Hub) Sessions(q SessionQuery) SessionPage {
 	defer h.mu.Unlock()
 	var found []*Subscriber
 	for id, s := range h.subscribers {
-		if id > q.After && (q.Selector == Selector{} || q.matches(s)) {
+		if id > q.After && !s.suspended && (q.Selector == Selector{} || q.matches(s)) {
 			found = append(found, s)
 		}
 	}
@@ -143,7 +143,7 @@ func (h *Hub) Stats() Stats {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	s.Subscribers, s.Subscriptions = len(h.subscribers), h.stats.subscriptions
+	s.Subscribers, s.Subscriptions = len(h.subscribers)-h.stats.suspended, h.stats.subscriptions
 	s.QueuedMessages, s.QueuedBytes = h.stats.queuedMessages, h.stats.queuedBytes
 	s.Topics = max(s.Topics, len(h.topics))
 	for _, r := range *h.rules.Load() {

@@ -238,3 +238,40 @@ func TestHooks(t *testing.T) {
 	f.publish(ann, "good", "3")
 	a.expect(t, "good ann: 4")
 }
+
+// Whoever comes back soon after a lost connection was never away for the others.
+func TestSuspend(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, one(TopicOptions{Presence: PresenceFull}))
+		ann, a := f.connect("1", "ann")
+		f.subscribe(ann, "x", SubscribeOptions{Presence: true})
+		for _, back := range []time.Duration{time.Second, 10 * time.Second} {
+			bob, _ := f.connect("2", "bob")
+			f.subscribe(bob, "x", SubscribeOptions{})
+			f.subscribe(bob, "y", SubscribeOptions{})
+			bob.Suspend(5 * time.Second)
+			if s := f.hub.Stats(); s.Subscribers != 1 || s.Subscriptions != 1 || len(f.hub.Sessions(SessionQuery{}).Sessions) != 1 {
+				t.Errorf("while it is away: %+v", s)
+			}
+			f.publish(ann, "x", "1") // is not delivered to it
+			time.Sleep(back)
+			again, b := f.connect("2", "bob")
+			f.subscribe(again, "x", SubscribeOptions{})
+			b.expect(t)
+			again.Close()
+			again.Suspend(time.Second) // does nothing
+		}
+		time.Sleep(time.Minute)
+		a.expect(t, "x ann join", "x bob join", "x ann: 1", "x bob leave", "x bob join", "x ann: 1", "x bob leave", "x bob join", "x bob leave")
+		other, _ := f.connect("3", "carl")
+		f.subscribe(other, "x", SubscribeOptions{})
+		other.Suspend(5 * time.Second)
+		thief, _ := f.connect("3", "eve") // the same session, another user
+		f.subscribe(thief, "x", SubscribeOptions{})
+		time.Sleep(time.Minute)
+		a.expect(t, "x carl join", "x carl leave", "x eve join")
+		if len(f.hub.subscribers) != 2 || f.hub.stats.suspended != 0 {
+			t.Errorf("%d subscribers, %d of them suspended", len(f.hub.subscribers), f.hub.stats.suspended)
+		}
+	})
+}

@@ -47,6 +47,9 @@ func (e *Error) Is(target error) bool {
 	return ok && t.Code == e.Code
 }
 
+// ErrEnded is what the methods of a Subscriber return when the hub has ended it (Sink.End).
+var ErrEnded = Errorf(CodeUnavailable, "the session has ended")
+
 // Errorf makes an Error.
 func Errorf(code Code, format string, args ...any) *Error {
 	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}

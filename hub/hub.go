@@ -38,6 +38,7 @@ type Hub struct {
 // hubStats are kept up to date, so that asking for them costs little.
 type hubStats struct {
 	subscriptions  int
+	suspended      int // subscribers
 	queuedMessages int
 	queuedBytes    int64
 }

@@ -93,7 +93,7 @@ func (s *Subscriber) mayPublish(rules ruleset, r *rule, topic string) (*Identity
 	identity := *s.identity
 	switch {
 	case s.ended:
-		return nil, Errorf(CodeUnavailable, "the session has ended")
+		return nil, ErrEnded
 	case !rules.may(&identity, ActPublish, topic):
 		return nil, Errorf(CodeForbidden, "you may not publish to %s", topic)
 	case r.PublishRate == 0:

@@ -122,7 +122,7 @@ func (s *Subscriber) beginRequest() (*Identity, error) {
 	s.hub.mu.Lock()
 	defer s.hub.mu.Unlock()
 	if s.ended {
-		return nil, Errorf(CodeUnavailable, "the session has ended")
+		return nil, ErrEnded
 	}
 	if limit := s.hub.limits.Load().requests; s.requests >= limit {
 		return nil, Errorf(CodeRate, "at most %d requests wait for their answer", limit)

@@ -95,7 +95,7 @@ func (s *Subscriber) open(topic string, presence bool) (*subscription, error) {
 	defer h.mu.Unlock()
 	switch {
 	case s.ended:
-		return nil, Errorf(CodeUnavailable, "the session has ended")
+		return nil, ErrEnded
 	case s.subs[topic] != nil:
 		return nil, Errorf(CodeAlreadySubscribed, "you are subscribed to %s already", topic)
 	case len(s.subs) >= h.MaxSubscriptions():

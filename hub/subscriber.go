@@ -21,9 +21,9 @@ type Sink interface {
 
 // Connecting is what Connect needs.
 type Connecting struct {
-	// Session is the id of the subscriber, unique in the hub. Whoever connects with the id of a subscriber that is still there takes
-	// its place: the old one ends with EndReplaced, and its presence goes over to the topics that the new one subscribes to
-	// within 10 seconds, without a leave and a join.
+	// Session is the id of the subscriber, unique in the hub. Whoever connects with the id of a subscriber that is still there, or
+	// suspended, takes its place: the old one ends with EndReplaced, and its presence goes over to the topics that the new one
+	// subscribes to within 10 seconds, without a leave and a join.
 	Session  string
 	Identity Identity
 	Sink     Sink
@@ -46,6 +46,7 @@ type Subscriber struct {
 	notices   []*Message      // of KindUnsubscribed, for which there was no room
 	blocked   bool            // the sink had no room
 	ended     bool
+	suspended bool
 	requests  int
 	rates     map[string]*bucket  // by topic
 	expiry    *time.Timer         // nil if the identity does not expire
@@ -65,17 +66,30 @@ func (h *Hub) Connect(c Connecting) (*Subscriber, error) {
 		hub: h, id: c.Session, sink: c.Sink, since: time.Now(), identity: &c.Identity, subs: make(map[string]*subscription),
 	}
 	h.mu.Lock()
-	defer h.mu.Unlock()
 	if h.closed {
+		h.mu.Unlock()
 		return nil, Errorf(CodeUnavailable, "the server stops")
 	}
-	if old := h.subscribers[s.id]; old != nil {
-		s.inherit(old)
-		old.endLocked(End{Code: EndReplaced, Message: "the session goes on elsewhere"})
-	}
+	user, leave := s.replace(h.subscribers[s.id])
 	h.subscribers[s.id] = s
 	s.watchExpiry()
+	h.mu.Unlock()
+	h.leave(user, leave)
 	return s, nil
+}
+
+// replace takes the place of the subscriber that had the session, if there is one. It returns who is to leave which topics. The
+// caller holds mu.
+func (s *Subscriber) replace(old *Subscriber) (user string, leave []string) {
+	if old == nil {
+		return "", nil
+	}
+	s.inherit(old)
+	old.endLocked(End{Code: EndReplaced, Message: "the session goes on elsewhere"})
+	if old.suspended {
+		leave = old.closeLocked() // nobody else will
+	}
+	return old.identity.User, leave
 }
 
 // inherit takes over in which topics old is present. The caller holds mu.
@@ -83,20 +97,26 @@ func (s *Subscriber) inherit(old *Subscriber) {
 	if old.identity.User != s.identity.User {
 		return
 	}
-	s.inherited = old.inherited
-	old.inherited = nil
-	for name, sub := range old.subs {
-		if sub.entered {
-			if s.inherited == nil {
-				s.inherited = make(map[string]struct{})
-			}
-			s.inherited[name] = struct{}{}
-			sub.entered = false
-		}
-	}
+	s.inherited = old.bequeath()
 	if len(s.inherited) > 0 {
 		s.grace = time.AfterFunc(inheritance, s.leaveInherited)
 	}
+}
+
+// bequeath gives away in which topics the subscriber is present. The caller holds mu.
+func (s *Subscriber) bequeath() map[string]struct{} {
+	topics := s.inherited
+	s.inherited = nil
+	for name, sub := range s.subs {
+		if sub.entered {
+			if topics == nil {
+				topics = make(map[string]struct{})
+			}
+			topics[name] = struct{}{}
+			sub.entered = false
+		}
+	}
+	return topics
 }
 
 // leaveInherited ends the presence that was not claimed.
@@ -272,12 +292,40 @@ func (s *Subscriber) endLocked(why End) {
 	go s.sink.End(why)
 }
 
-// Close takes the subscriber out of all its topics. It does not call Sink.End. A second call does nothing.
-func (s *Subscriber) Close() {
+// Suspend is Close for a connection that was lost: for a while the subscriber stays present in its topics, so that nobody sees a leave and a
+// join if it comes back in that time (Connecting.Session).
+func (s *Subscriber) Suspend(patience time.Duration) {
 	h := s.hub
 	h.mu.Lock()
+	latest := h.subscribers[s.id] == s
+	topics := s.bequeath()
+	leave := s.closeLocked()
+	if latest && len(topics) > 0 && !h.closed {
+		s.inherited, s.suspended = topics, true
+		h.subscribers[s.id] = s
+		h.stats.suspended++
+		s.grace = time.AfterFunc(patience, s.Close)
+	} else {
+		leave = slices.AppendSeq(leave, maps.Keys(topics))
+	}
+	user := s.identity.User
+	h.mu.Unlock()
+	h.leave(user, leave)
+}
+
+// Close takes the subscriber out of all its topics. It does not call Sink.End. A second call does nothing.
+func (s *Subscriber) Close() {
+	s.hub.mu.Lock()
+	leave := s.closeLocked()
+	user := s.identity.User
+	s.hub.mu.Unlock()
+	s.hub.leave(user, leave)
+}
+
+// closeLocked returns the topics that are to be left. The caller holds mu.
+func (s *Subscriber) closeLocked() (leave []string) {
+	h := s.hub
 	s.ended = true
-	var leave []string
 	for _, sub := range s.subs {
 		leave = append(leave, s.drop(sub)...)
 	}
@@ -291,7 +339,9 @@ func (s *Subscriber) Close() {
 	if h.subscribers[s.id] == s {
 		delete(h.subscribers, s.id)
 	}
-	user := s.identity.User
-	h.mu.Unlock()
-	h.leave(user, leave)
+	if s.suspended {
+		s.suspended = false
+		h.stats.suspended--
+	}
+	return leave
 }

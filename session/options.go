@@ -29,6 +29,7 @@ type Options struct {
 	MaxFrame int           // bytes of a frame from a client; default 1 MiB
 	Outbox   int           // bytes that may wait for a client's network before its messages wait in the hub; default 256 KiB
 	Ping     time.Duration // how often clients are told to send something; default 25 s
+	Patience time.Duration // how long a client whose connection was lost stays present in its topics; default 5 s; negative: not
 	Limits                 // Server.SetLimits changes them later
 
 	Logger *slog.Logger // default slog.Default()
@@ -60,6 +61,7 @@ func (o Options) withDefaults() Options {
 	o.MaxFrame = cmp.Or(o.MaxFrame, 1<<20)
 	o.Outbox = cmp.Or(o.Outbox, 256<<10)
 	o.Ping = cmp.Or(o.Ping, 25*time.Second)
+	o.Patience = cmp.Or(o.Patience, 5*time.Second)
 	o.Limits = o.Limits.withDefaults()
 	if o.Logger == nil {
 		o.Logger = slog.Default()

@@ -72,6 +72,7 @@ type session struct {
 	subscriber atomic.Pointer[hub.Subscriber] // nil before connect; set once
 	watching   atomic.Bool                    // for room in the outbox
 	ended      atomic.Bool
+	resumes    atomic.Bool // it ended with the wish that the client comes back
 }
 
 // handler takes the events of the connections of a server.
@@ -104,9 +105,20 @@ func (h handler) Close(c *websocket.Conn, err error) {
 	session := ""
 	if subscriber := s.subscriber.Load(); subscriber != nil {
 		session = subscriber.ID()
-		subscriber.Close()
+		if patience := h.server.options.Patience; patience > 0 && s.mayComeBack(err) {
+			subscriber.Suspend(patience)
+		} else {
+			subscriber.Close()
+		}
 	}
 	h.server.options.Logger.Debug("a client is gone", "session", session, "remote", c.RemoteAddr(), "reason", err)
+}
+
+// mayComeBack reports whether a connection ended in a way after which clients resume: it was lost, or the hub wanted it to end and to be
+// made again.
+func (s *session) mayComeBack(err error) bool {
+	var closed *websocket.CloseError
+	return s.resumes.Load() || errors.As(err, &closed) && closed.Code == websocket.StatusAbnormalClosure && !s.ended.Load()
 }
 
 // Deliver implements hub.Sink.
@@ -129,6 +141,7 @@ func (s *session) End(why hub.End) {
 	if s.ended.Swap(true) {
 		return
 	}
+	s.resumes.Store(why.Reconnect && !s.server.draining.Load())
 	after := milliseconds(why.After)
 	push := appendJSON(nil, disconnectPush{"disconnect", why.Code, why.Message, why.Reconnect, after})
 	_ = s.conn.Send(websocket.Text, push) // the close frame says the same in short
@@ -151,8 +164,11 @@ func (s *session) reply(isBinary bool, p []byte) {
 
 func (s *session) replyJSON(v any) { s.reply(false, appendJSON(nil, v)) }
 
-// fail answers a command with an error.
+// fail answers a command with an error; one that came after the session's end is not answered.
 func (s *session) fail(id *uint64, err error) {
+	if err == hub.ErrEnded { // it is never wrapped
+		return
+	}
 	var known *hub.Error
 	if !errors.As(err, &known) {
 		if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
