@@ -104,8 +104,9 @@ export class Conversation extends EventTarget {
 
   /** Messages have been dropped because we were slow, or have been forgotten while we were away. The former the room may remember. */
   async #missed({ reason, since }) {
-    const recalled = reason === 'slow' && await this.#recall({ after: since.offset, epoch: since.epoch });
-    if (!recalled && !this.#listening.signal.aborted) this.timeline.notice('log.gap');
+    if (reason !== 'slow') return this.timeline.notice('log.gap');
+    const recalled = await this.#recall({ after: since.offset, epoch: since.epoch });
+    if (!recalled && !this.#listening.signal.aborted) this.timeline.notice('log.slow', undefined, since.offset);
   }
 
   #showUnsent(item) {

@@ -78,9 +78,10 @@ export class Timeline extends EventTarget {
     setTimeout(() => log.setAttribute('aria-live', 'polite'));
   }
 
-  /** A line that is not a message: somebody has joined or left. */
-  notice(key, args) {
-    this.#insert(make('li', 'notice', saying(make('span'), key, args)), this.#epoch, this.#offset);
+  /** A line that is not a message, at the end or behind the message with that offset. */
+  notice(key, args, behind = this.#offset) {
+    const place = behind < this.#offset ? behind + 0.5 : this.#offset;
+    this.#insert(make('li', 'notice', saying(make('span'), key, args)), this.#epoch, place);
   }
 
   /** Shows an item that is to be sent, or what has become of it: problem says why it failed. */
