@@ -201,7 +201,7 @@ func TestPatterns(t *testing.T) {
 func TestResume(t *testing.T) {
 	f := newFixture(t, one(TopicOptions{HistoryMessages: 3}))
 	ann, _ := f.connect("1", "ann")
-	bob, b := f.connect("2", "bob")
+	bob, _ := f.connect("2", "bob")
 	from := f.subscribe(bob, "a.x", SubscribeOptions{}).Position
 	if from.Epoch == "" {
 		t.Fatal("a position without epoch")
@@ -211,7 +211,7 @@ func TestResume(t *testing.T) {
 	f.publish(ann, "a.y", "2")
 	at2 := f.publish(ann, "a.x", "3")
 
-	bob, b = f.connect("2", "bob")
+	bob, b := f.connect("2", "bob")
 	got := f.subscribe(bob, "a.x", SubscribeOptions{Since: &from})
 	f.publish(ann, "a.x", "4")
 	if !got.Recovered || got.Position != from {
@@ -252,12 +252,12 @@ func TestResume(t *testing.T) {
 func TestResumeWithoutHistory(t *testing.T) {
 	f := newFixture(t, Options{})
 	ann, _ := f.connect("1", "ann")
-	bob, b := f.connect("2", "bob")
+	bob, _ := f.connect("2", "bob")
 	f.publish(ann, "quiet", "1")
 	at := f.subscribe(bob, "quiet", SubscribeOptions{}).Position
 	bob.Close()
 	f.publish(ann, "loud", "2")
-	bob, b = f.connect("2", "bob")
+	bob, b := f.connect("2", "bob")
 	if !f.subscribe(bob, "quiet", SubscribeOptions{Since: &at}).Recovered {
 		t.Error("a gap in a topic in which nothing was published")
 	}

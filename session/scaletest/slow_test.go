@@ -71,9 +71,7 @@ type fixture struct {
 // client is one connection. A slow one reads only when it is told to.
 type client struct {
 	conn     *websocket.Conn
-	epoch    string
-	offset   uint64
-	session  string
+	session  string // with which it resumes
 	position map[string]any
 }
 
