@@ -29,9 +29,9 @@ type reservation struct {
 // held only until the command has been worked through.
 func (c *chat) subscribe(call *hub.SubscribeCall) error {
 	if strings.ContainsAny(call.Topic, "*>") {
-		if !c.claimed.Load() && meetsRooms(call.Topic) {
-			return hub.Errorf(hub.CodeForbidden, "%s matches rooms of the chat, which are entered one by one; "+
-				"without the chat (demo: off) it is a pattern like any other", call.Topic)
+		if c.exposed && call.Identity.Anonymous && !c.claimed.Load() && meetsRooms(call.Topic) {
+			return hub.Errorf(hub.CodeForbidden, "%s matches rooms of the chat, which nobody hears without being seen there: "+
+				"subscribe to them one by one, or with a token", call.Topic)
 		}
 		return nil
 	}

@@ -87,7 +87,8 @@ func (c ChatConfig) fitting(frame int) ChatConfig {
 type chat struct {
 	config  ChatConfig
 	logger  *slog.Logger
-	hub     *hub.Hub    // set before anybody comes
+	hub     *hub.Hub    // set before anybody comes, as is exposed
+	exposed bool        // others than this machine reach the server
 	claimed atomic.Bool // the configuration has rules of its own for topics of that name: then they are no rooms
 
 	mu       sync.Mutex

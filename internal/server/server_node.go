@@ -83,7 +83,7 @@ func newNode(c Config) (*node, error) {
 		return nil, setupError("topics", err)
 	}
 	if n.chat != nil {
-		n.chat.hub = n.hub
+		n.chat.hub, n.chat.exposed = n.hub, !isLoopback(settings.Listen)
 	}
 	n.limit = &websocket.ConnLimit{Total: settings.Limits.Connections, PerAddress: settings.Limits.ConnectionsPerAddress}
 	n.sessions = session.New(n.hub, n.sessionOptions(settings))
