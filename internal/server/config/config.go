@@ -72,7 +72,7 @@ type Log struct {
 
 // Limits bound what clients can cost.
 type Limits struct {
-	Frame                 Size          `yaml:"frame" default:"1MiB" min:"1KiB" max:"256MiB" restart:"true" help:"Bytes of one frame of the session protocol."`
+	Frame                 Size          `yaml:"frame" default:"1MiB" min:"1KiB" max:"256MiB" restart:"true" help:"Bytes of one frame of the session protocol. With the chat page (demo) the default is 11MiB, for pictures in base64."`
 	Subscriptions         int           `yaml:"subscriptions" default:"1000" min:"1" max:"1000000" help:"Subscriptions of one connection."`
 	Connections           int           `yaml:"connections" default:"0" min:"0" help:"Connections in all; 0: as many as the system allows."`
 	ConnectionsPerAddress int           `yaml:"connections-per-address" default:"0" min:"0" help:"Connections from one IPv4 address or IPv6 /64 network; 0: no limit. Behind a reverse proxy set proxies too."`
