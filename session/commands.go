@@ -47,7 +47,6 @@ func (s *session) receive(isBinary bool, p []byte) {
 		s.fail(c.ID, &hub.Error{Code: hub.CodeRate, Message: "you send too many commands", Retry: retry})
 		return
 	}
-	s.refused = 0
 	if err != nil {
 		s.fail(c.ID, err)
 		return
@@ -80,6 +79,9 @@ func (s *session) throttle() (retry time.Duration) {
 	now := time.Now()
 	s.tokens = min(float64(o.CommandBurst), s.tokens+o.CommandRate*now.Sub(s.filled).Seconds())
 	s.filled = now
+	if s.tokens >= float64(o.CommandBurst)/2 {
+		s.refused = 0
+	}
 	if s.tokens >= 1 {
 		s.tokens--
 		return 0

@@ -52,7 +52,7 @@ var noWait = func() context.Context {
 	return ctx
 }()
 
-// floodLimit is how many refusals in a row a client may ignore.
+// floodLimit is how many refusals a client may ignore, without a pause that would fill half of its burst again.
 const floodLimit = 1000
 
 type sessionKey struct{}
@@ -65,7 +65,7 @@ type session struct {
 	// Owned by the handler of the connection.
 	tokens  float64 // of the commands' rate
 	filled  time.Time
-	refused int         // commands in a row
+	refused int         // commands, since the last pause
 	timeout *time.Timer // runs until connect
 	header  http.Header // of the handshake, until connect
 
