@@ -80,5 +80,5 @@ bench: ## measure against other libraries (bench/README.md); not part of test
 	@cd bench && $(GO) run .
 
 clean: ## remove what builds and tests leave behind
-	rm -rf build browser/node_modules interop/node_modules clients/typescript/node_modules clients/typescript/dist
+	rm -rf build */node_modules */*/node_modules clients/typescript/node_modules clients/typescript/dist
 	$(GO) clean -testcache

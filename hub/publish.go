@@ -57,9 +57,8 @@ func (s *Subscriber) Publish(ctx context.Context, topic string, p Publication) (
 	if err := CheckTopic(topic); err != nil {
 		return Receipt{}, err
 	}
-	rules := *s.hub.rules.Load()
-	r := rules.of(topic)
-	identity, err := s.mayPublish(rules, r, topic)
+	r := s.hub.rules.Load().of(topic)
+	identity, err := s.mayPublish(r, topic)
 	if err != nil {
 		return Receipt{}, err
 	}
@@ -87,14 +86,14 @@ func (s *Subscriber) Publish(ctx context.Context, topic string, p Publication) (
 }
 
 // mayPublish checks the permission, and counts against the rate.
-func (s *Subscriber) mayPublish(rules ruleset, r *rule, topic string) (*Identity, error) {
+func (s *Subscriber) mayPublish(r *rule, topic string) (*Identity, error) {
 	s.hub.mu.Lock()
 	defer s.hub.mu.Unlock()
 	identity := *s.identity
 	switch {
 	case s.ended:
 		return nil, ErrEnded
-	case !rules.may(&identity, ActPublish, topic):
+	case !identity.may(ActPublish, r.Publish, topic):
 		return nil, Errorf(CodeForbidden, "you may not publish to %s", topic)
 	case r.PublishRate == 0:
 		return &identity, nil
