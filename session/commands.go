@@ -124,7 +124,7 @@ func (s *session) connect(ctx context.Context, c *command) {
 		s.End(why)
 		return
 	}
-	s.timeout.Stop()
+	s.stopTimeout()
 	identity := subscriber.Identity()
 	if c.ID != nil {
 		s.replyJSON(connectReply{

@@ -66,7 +66,7 @@ type session struct {
 	tokens  float64 // of the commands' rate
 	filled  time.Time
 	refused int         // commands, since the last pause
-	timeout *time.Timer // runs until connect
+	timeout *time.Timer // runs until connect; nil afterwards
 	header  http.Header // of the handshake, until connect
 
 	subscriber atomic.Pointer[hub.Subscriber] // nil before connect; set once
@@ -101,7 +101,7 @@ func (h handler) Close(c *websocket.Conn, err error) {
 	if !ok {
 		return
 	}
-	s.timeout.Stop()
+	s.stopTimeout()
 	session := ""
 	if subscriber := s.subscriber.Load(); subscriber != nil {
 		session = subscriber.ID()
@@ -112,6 +112,14 @@ func (h handler) Close(c *websocket.Conn, err error) {
 		}
 	}
 	h.server.options.Logger.Debug("a client is gone", "session", session, "remote", c.RemoteAddr(), "reason", err)
+}
+
+// stopTimeout also lets go of the timer, since most connections live long.
+func (s *session) stopTimeout() {
+	if s.timeout != nil {
+		s.timeout.Stop()
+		s.timeout = nil
+	}
 }
 
 // mayComeBack reports whether a connection ended in a way after which clients resume: it was lost, or the hub wanted it to end and to be
