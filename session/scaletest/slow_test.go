@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -24,11 +25,12 @@ import (
 )
 
 const (
-	messageSize = 2 << 10
-	published   = 80 // messages to each topic: more than the buffers of a slow client and of its connection hold
+	published   = 80 // messages to each topic
 	keys        = 5
 	mayWait     = 10       // messages for a slow subscription
-	smallBuffer = 4 << 10  // of the kernel, for slow clients, which rounds it up
+	fillSize    = 32 << 10 // of a message that only fills what lies between the hub and slow clients
+	mostFill    = 2000     // of them
+	smallBuffer = 4 << 10  // of the kernel, to send from; it rounds that up
 	outbox      = 16 << 10 // of each connection
 	patience    = time.Minute
 )
@@ -38,6 +40,7 @@ var rules = []hub.Rule{
 	{Pattern: "drop", TopicOptions: hub.TopicOptions{SlowMessages: mayWait}},
 	{Pattern: "latest", TopicOptions: hub.TopicOptions{SlowMessages: mayWait, Slow: hub.SlowLatest}},
 	{Pattern: "cut", TopicOptions: hub.TopicOptions{SlowMessages: mayWait, Slow: hub.SlowDisconnect, HistoryMessages: published}},
+	{Pattern: "fill", TopicOptions: hub.TopicOptions{SlowMessages: 1}},
 }
 
 // TestSlowSubscribers has thousands of clients of which some do not read. Under each policy the fast ones get everything, and what each
@@ -75,7 +78,8 @@ type client struct {
 	position map[string]any
 }
 
-// cramped is a listener whose connections have small buffers in the kernel, so that a client that does not read is felt soon.
+// cramped is a listener whose connections have small buffers in the kernel to send from, so that a client that does not read is felt
+// soon.
 type cramped struct{ net.Listener }
 
 func (l cramped) Accept() (net.Conn, error) {
@@ -120,6 +124,11 @@ func newFixture(t *testing.T, n, slow int) *fixture {
 		t.FailNow()
 	}
 	f.slow, f.fast = all[:slow], all[slow:]
+	for _, c := range f.slow {
+		if _, err := c.ask(ctx, `{"type":"subscribe","id":2,"topic":"fill"}`); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for _, c := range f.fast {
 		go f.readAll(c)
 	}
@@ -143,13 +152,6 @@ func (f *fixture) dial(slow bool, resume string) (*client, error) {
 	o := &websocket.DialOptions{Options: websocket.Options{Subprotocols: []string{session.Subprotocol}}}
 	if slow {
 		o.ReadAhead = 1
-		o.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
-			c, err := (&net.Dialer{}).DialContext(ctx, network, addr)
-			if tcp, ok := c.(*net.TCPConn); ok {
-				err = errors.Join(err, tcp.SetReadBuffer(smallBuffer))
-			}
-			return c, err
-		}
 	}
 	conn, err := websocket.Dial(f.ctx, f.url, o)
 	if err != nil {
@@ -218,11 +220,10 @@ func (f *fixture) run(t *testing.T, topic string) {
 	f.wait(t, "subscriptions", func() bool {
 		return f.hub.Topics(hub.TopicQuery{Pattern: topic}).Topics[0].Subscribers == len(f.fast)+len(f.slow)
 	})
-	filler := strings.Repeat("x", messageSize)
+	f.fill(t)
 	begun := f.delivered.Load()
 	for i := range published {
-		data, _ := json.Marshal([]any{i, filler})
-		if _, err := f.hub.Publish(f.ctx, topic, hub.Publication{Key: fmt.Sprint(i % keys), Data: data}); err != nil {
+		if _, err := f.hub.Publish(f.ctx, topic, hub.Publication{Key: fmt.Sprint(i % keys), Data: fmt.Append(nil, i)}); err != nil {
 			t.Fatal(err)
 		}
 		f.wait(t, "deliveries", func() bool { return f.delivered.Load()-begun == int64((i+1)*len(f.fast)) })
@@ -230,6 +231,25 @@ func (f *fixture) run(t *testing.T, topic string) {
 	if n := f.gaps.Load(); n > 0 {
 		t.Errorf("fast clients were told of %d gaps", n)
 	}
+}
+
+// fill publishes to the slow clients alone until none of them has room for more.
+func (f *fixture) fill(t *testing.T) {
+	t.Helper()
+	data := fmt.Appendf(nil, "%q", strings.Repeat("x", fillSize))
+	for range mostFill {
+		if _, err := f.hub.Publish(f.ctx, "fill", hub.Publication{Data: data}); err != nil {
+			t.Fatal(err)
+		}
+		if f.hub.Stats().QueuedMessages < len(f.slow) {
+			continue
+		}
+		time.Sleep(50 * time.Millisecond) // what is on its way may make room
+		if f.hub.Stats().QueuedMessages == len(f.slow) {
+			return
+		}
+	}
+	t.Fatalf("%d messages do not fill the slow clients: %+v", mostFill, f.hub.Stats())
 }
 
 func (f *fixture) wait(t *testing.T, what string, done func() bool) {
@@ -258,20 +278,25 @@ func (c *client) catchUp(ctx context.Context, t *testing.T) (a account) {
 			return a
 		}
 		var frame struct {
-			Type, Key string
-			Data      []any
-			Count     int
+			Type, Topic, Key string
+			Data             json.RawMessage
+			Count            int
 		}
 		if err := json.Unmarshal(p, &frame); err != nil {
 			t.Errorf("%.100s: %v", p, err)
 			return a
 		}
-		switch frame.Type {
-		case "gap":
+		switch {
+		case frame.Topic == "fill":
+		case frame.Type == "gap":
 			a.gaps++
 			a.missed += frame.Count
-		case "message":
-			n := int(frame.Data[0].(float64))
+		case frame.Type == "message":
+			n, err := strconv.Atoi(string(frame.Data))
+			if err != nil {
+				t.Error(err)
+				return a
+			}
 			a.got = append(a.got, n)
 			a.keys[frame.Key] = n
 			if n == published-1 {
@@ -293,7 +318,6 @@ func (f *fixture) settle(t *testing.T, rule int) (all []account) {
 		gaps += a.gaps
 		missed += a.missed
 	}
-	f.wait(t, "the end of what waits", func() bool { return f.hub.Stats().QueuedMessages == 0 })
 	counts := f.hub.Stats().Rules[rule]
 	if int(counts.Dropped+counts.Superseded) != missed || int(counts.Gaps) != gaps {
 		t.Errorf("the hub counts %+v; clients were told of %d messages in %d gaps", counts, missed, gaps)
@@ -346,7 +370,7 @@ func (f *fixture) disconnect(t *testing.T) {
 				}
 				break
 			}
-			if bytes.HasPrefix(p, []byte(`{"type":"message"`)) {
+			if bytes.HasPrefix(p, []byte(`{"type":"message","topic":"cut"`)) {
 				got++
 			}
 		}
