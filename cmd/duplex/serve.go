@@ -27,7 +27,13 @@ func (c *serveCmd) Run(ctx context.Context, out output) error {
 	defer signal.Stop(reload)
 	return server.Run(ctx, server.Config{
 		Settings: settings, Log: out.stderr, Reload: reload, Version: release(),
-		Ready: func(url string) { fmt.Fprintf(out.stdout, "open %s in a browser; Ctrl-C stops the server\n", url) },
+		Ready: func(url string) {
+			ready := "open %s in a browser; Ctrl-C stops the server\n"
+			if !server.HasDemo(settings.Config) {
+				ready = "serving topics at %sws; Ctrl-C stops the server\n"
+			}
+			fmt.Fprintf(out.stdout, ready, url)
+		},
 	})
 }
 

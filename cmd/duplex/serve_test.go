@@ -103,7 +103,7 @@ func hear(t *testing.T, conn *websocket.Conn) map[string]any {
 	return frame
 }
 
-const openedAt = `open (http://\S+:\d+/) in a browser`
+const openedAt = `(http://\S+:\d+/)`
 
 // TestHangup: SIGHUP changes the rules under a connection, and a file that is wrong changes nothing.
 func TestHangup(t *testing.T) {

@@ -76,7 +76,7 @@ func newNode(c Config) (*node, error) {
 	if n.hooks, err = webhook.New(settings.Webhooks, webhook.Options{Meter: meter, Logger: n.logger}); err != nil {
 		return nil, setupError("webhooks", err)
 	}
-	if hasDemo(settings) {
+	if HasDemo(settings) {
 		n.chat = newChat(c.Chat.fitting(maxFrame(settings)), n.logger)
 	}
 	if n.hub, err = hub.New(n.hubOptions(settings)); err != nil {
@@ -129,7 +129,7 @@ func (n *node) rules(c *config.Config) []hub.Rule {
 
 // maxFrame makes room for pictures where the chat is served and nobody has said how large a frame may be.
 func maxFrame(c *config.Config) int {
-	if hasDemo(c) && c.Limits.Frame == config.Default().Limits.Frame {
+	if HasDemo(c) && c.Limits.Frame == config.Default().Limits.Frame {
 		return chatFrame
 	}
 	return int(c.Limits.Frame)

@@ -20,7 +20,7 @@ func (n *node) publicRoutes() (http.Handler, error) {
 			mux.Handle("GET /metrics", n.api.Guard(n.metrics.handler()))
 		}
 	}
-	if hasDemo(settings) {
+	if HasDemo(settings) {
 		if err := n.serveDemo(mux); err != nil {
 			return nil, err
 		}
@@ -44,8 +44,8 @@ func (n *node) serveHealth(mux *http.ServeMux) {
 	mux.HandleFunc("GET /readyz", n.health.serveReady)
 }
 
-// hasDemo reports whether the chat page is served.
-func hasDemo(c *config.Config) bool { return c.Demo == "on" || c.Demo == "auto" && letsAnyoneIn(c) }
+// HasDemo reports whether there is a page at /.
+func HasDemo(c *config.Config) bool { return c.Demo == "on" || c.Demo == "auto" && letsAnyoneIn(c) }
 
 // serveDemo adds the chat page, whose service is the hub, and the echo service.
 func (n *node) serveDemo(mux *http.ServeMux) error {

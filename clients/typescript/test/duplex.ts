@@ -63,7 +63,7 @@ export class Duplex {
     await new Promise<void>((resolve, reject) => {
       const read = (data: Buffer) => {
         printed += data;
-        const found = /open (http:\S+)/.exec(printed);
+        const found = /(http:\S+?:\d+\/)/.exec(printed);
         if (!found) return;
         this.url = `${found[1]!.replace(/^http/, 'ws').replace(/\/$/, '')}/ws`;
         resolve();
