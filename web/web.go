@@ -1,4 +1,5 @@
-// Package web holds the pages that the server shows: plain HTML, CSS and ES modules that need no build.
+// Package web holds the pages that the server shows: plain HTML, CSS and ES modules that need no build. duplex-client.js is built in
+// clients/typescript.
 package web
 
 import "embed"
