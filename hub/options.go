@@ -95,7 +95,7 @@ type Hooks struct {
 	Request RequestHandler
 }
 
-// Meter is told what happens, for metrics. Its functions are called often, from any goroutine, and must not block. Nil ones
+// Meter is told what happens, for metrics. Its functions are called often, from any goroutine, and must neither block nor call the hub. Nil ones
 // are not called. rule is the Pattern of the topic's rule, or "" for topics without one.
 type Meter struct {
 	Published func(rule string, took time.Duration) // a publication has been stored and handed to all subscribers here
