@@ -70,21 +70,35 @@ func TestFairness(t *testing.T) {
 		const n, rounds = 20, 500
 		var members [n]*member
 		var peers [n]*looptest.Peer
-		var total atomic.Int64
-		enough := make(chan [n]int64)
+		var mu sync.Mutex
+		var early [n]int64 // the turns that members had before the last of them had its first
+		waiting, total := n, 0
+		enough := make(chan [n]int64, 1)
+		snapshot := func() (turns [n]int64) {
+			for i, m := range members {
+				turns[i] = m.turns.Load()
+			}
+			return turns
+		}
 		for i := range members {
 			m := &member{}
 			m.turn = func(m *member, ready loop.Readiness, buf []byte) {
 				m.read(ready, buf[:1+i]) // some have far more than they can read in a turn
-				switch now := total.Add(1); {
-				case now < n*rounds:
-					_, _ = peers[i].Write(make([]byte, 1+2*i))
-				case now == n*rounds:
-					var turns [n]int64
-					for i, m := range members {
-						turns[i] = m.turns.Load()
+				mu.Lock()
+				defer mu.Unlock()
+				if m.turns.Load() == 1 {
+					if waiting--; waiting == 0 {
+						early = snapshot()
 					}
-					enough <- turns
+				}
+				if waiting == 0 {
+					total++
+				}
+				if total == n*rounds {
+					enough <- snapshot()
+				}
+				if total < n*rounds {
+					_, _ = peers[i].Write(make([]byte, 1+2*i))
 				}
 			}
 			members[i], peers[i] = m, w.seat(m)
@@ -93,7 +107,7 @@ func TestFairness(t *testing.T) {
 			say(t, peer, "go")
 		}
 		for i, turns := range <-enough {
-			if turns < rounds-20 || turns > rounds+20 { // they did not begin at the same time
+			if turns -= early[i]; turns < rounds-2 || turns > rounds+2 { // the round in which counting began and ended
 				t.Errorf("member %d had %d turns, %d were fair", i, turns, rounds)
 			}
 		}
