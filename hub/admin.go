@@ -32,8 +32,8 @@ func (h *Hub) end(pick func(*Subscriber) bool, why End) (n int) {
 // told why. An empty Selector picks nobody.
 func (h *Hub) Unsubscribe(who Selector, topic string, why *Error) (n int) {
 	type absence struct {
-		user   string
-		topics []string
+		user string
+		departure
 	}
 	var left []absence
 	h.mu.Lock()
@@ -45,7 +45,7 @@ func (h *Hub) Unsubscribe(who Selector, topic string, why *Error) (n int) {
 	}
 	h.mu.Unlock()
 	for _, a := range left {
-		h.leave(a.user, a.topics)
+		h.leave(a.user, []departure{a.departure})
 	}
 	return n
 }

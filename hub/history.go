@@ -40,7 +40,8 @@ func (h *Hub) history(ctx context.Context, r *rule, topic string, q HistoryQuery
 	case limit < 0 || limit > maxPage:
 		return HistoryPage{}, Errorf(CodeBadRequest, "limit is 1 to %d", maxPage)
 	}
-	log, err := h.broker.Read(ctx, ReadQuery{Topic: topic, Limit: limit, Before: q.Before, After: q.After, Forward: q.Forward})
+	rules := *h.rules.Load()
+	log, err := h.broker.Read(ctx, rules.query(ReadQuery{Topic: topic, Limit: limit, Before: q.Before, After: q.After, Forward: q.Forward}))
 	if err != nil {
 		return HistoryPage{}, err
 	}
@@ -49,7 +50,7 @@ func (h *Hub) history(ctx context.Context, r *rule, topic string, q HistoryQuery
 		return page, nil
 	}
 	// Offsets of another epoch mean nothing here: what there is begins anew.
-	if log, err = h.broker.Read(ctx, ReadQuery{Topic: topic, Limit: limit, Forward: q.Forward}); err != nil {
+	if log, err = h.broker.Read(ctx, rules.query(ReadQuery{Topic: topic, Limit: limit, Forward: q.Forward})); err != nil {
 		return HistoryPage{}, err
 	}
 	return HistoryPage{Epoch: log.Top.Epoch, Messages: log.Messages, More: log.More, Lost: true}, nil

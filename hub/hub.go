@@ -24,6 +24,7 @@ type Hub struct {
 	limits  atomic.Pointer[limits]
 
 	handlers  handlers
+	commands  commands
 	meanwhile int // immutable: meanwhileMessages, but in tests
 
 	mu          sync.Mutex
@@ -154,13 +155,23 @@ func (h *Hub) publish(ctx context.Context, r *rule, m *Message, p *Publication) 
 }
 
 // Deliver implements Node: it is for the broker.
-func (h *Hub) Deliver(m *Message) {
+func (h *Hub) Deliver(at string, m *Message) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	t := h.topics[m.Topic]
+	var t *place
 	var through []*place
-	if h.patterns.count > 0 {
-		through = h.patterns.match(m.Topic)
+	switch {
+	case at == m.Topic:
+		t = h.topics[at]
+	case at != "":
+		if p := h.patterns.get(at); p != nil {
+			through = []*place{p}
+		}
+	default:
+		t = h.topics[m.Topic]
+		if h.patterns.count > 0 {
+			through = h.patterns.match(m.Topic)
+		}
 	}
 	if t == nil && len(through) == 0 {
 		return
@@ -177,6 +188,27 @@ func (h *Hub) Deliver(m *Message) {
 	}
 	if meter := h.options.Meter.Delivered; meter != nil {
 		meter(r.Pattern, time.Since(m.Time))
+	}
+}
+
+// Missed implements Node: it is for the broker.
+func (h *Hub) Missed(at string, reason GapReason, until Position) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case at == "":
+		for _, t := range h.topics {
+			t.miss(reason, until, t.rule)
+		}
+		h.patterns.each(func(p *place) { p.miss(reason, until, h.rules.Load().of("")) })
+	case isPattern(at):
+		if p := h.patterns.get(at); p != nil {
+			p.miss(reason, until, h.rules.Load().of(""))
+		}
+	default:
+		if t := h.topics[at]; t != nil {
+			t.miss(reason, until, t.rule)
+		}
 	}
 }
 
@@ -225,21 +257,22 @@ func (h *Hub) renew() {
 // reenter makes everybody present again.
 func (h *Hub) reenter(ctx context.Context) {
 	type entry struct {
-		topic string
-		who   Publisher
+		topic   string
+		who     Publisher
+		counted bool
 	}
 	var all []entry
 	h.mu.Lock()
 	for _, t := range h.topics {
 		for _, s := range t.subs {
 			if s.entered {
-				all = append(all, entry{t.name, s.owner.publisher()})
+				all = append(all, entry{t.name, s.owner.publisher(), t.rule.Presence == PresenceCount})
 			}
 		}
 	}
 	h.mu.Unlock()
 	for _, e := range all {
-		if err := h.broker.Enter(ctx, h, e.topic, e.who); err != nil {
+		if err := h.broker.Enter(ctx, h, e.topic, e.who, e.counted); err != nil {
 			h.options.Logger.Warn("presence is incomplete", "error", err)
 			return
 		}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"hash/maphash"
+	"slices"
 	"sync"
 	"time"
 )
@@ -47,6 +48,7 @@ type MemoryBroker struct {
 	graves []uint64           // by hash of a topic: the last offset of those that were forgotten; nil while none was
 	grave  uint64             // the highest of these
 	roster roster
+	offers []*offer
 	sweep  *time.Timer // runs while there is anything to sweep
 	sweeps bool
 }
@@ -73,8 +75,15 @@ func (b *MemoryBroker) Attach(n Node) (detach func(), err error) {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		b.roster.detach(n)
+		b.offers = slices.DeleteFunc(b.offers, func(o *offer) bool { return o.node == n })
 	}, nil
 }
+
+// Follow implements Broker. All nodes are told of everything, which costs less than to know who wants what.
+func (b *MemoryBroker) Follow(context.Context, Node, string) error { return nil }
+
+// Unfollow implements Broker.
+func (b *MemoryBroker) Unfollow(Node, string) {}
 
 // Publish implements Broker.
 func (b *MemoryBroker) Publish(_ context.Context, m *Message, r Retention) (Receipt, error) {
@@ -105,14 +114,14 @@ func (b *MemoryBroker) Publish(_ context.Context, m *Message, r Retention) (Rece
 	b.keep(l, m, r)
 	b.startSweep()
 	for n := range b.roster.nodes {
-		n.Deliver(m)
+		n.Deliver("", m)
 	}
 	return Receipt{Position: Position{b.epoch, m.Offset}}, nil
 }
 
 // keep puts m into the history of its topic, within the bounds of the topic and of the broker.
 func (b *MemoryBroker) keep(l *memLog, m *Message, r Retention) {
-	size := m.size()
+	size := m.Size()
 	for len(l.kept) > 0 && (len(l.kept) >= r.Messages || l.bytes+size > r.Bytes) {
 		b.forget(l.kept[0])
 	}

@@ -83,8 +83,8 @@ func messages(kept []*entry) []*Message {
 	return all
 }
 
-// size estimates what a message takes in memory: the wire holds its data a second time once somebody has received it.
-func (m *Message) size() int64 {
+// Size estimates how many bytes a message takes in memory: the wire holds its data a second time once somebody has received it.
+func (m *Message) Size() int64 {
 	const overhead = 320
 	return int64(2*(len(m.Data)+len(m.Meta)+len(m.From.Info)) + len(m.Topic) + len(m.Key) + len(m.ID) + overhead)
 }

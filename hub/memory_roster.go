@@ -91,8 +91,14 @@ func (r *roster) tell(topic string, who Publisher, here bool) {
 	}
 }
 
+// Watch implements Broker. All nodes are told of everything.
+func (b *MemoryBroker) Watch(context.Context, Node, string) error { return nil }
+
+// Unwatch implements Broker.
+func (b *MemoryBroker) Unwatch(Node, string) {}
+
 // Enter implements Broker.
-func (b *MemoryBroker) Enter(_ context.Context, n Node, topic string, who Publisher) error {
+func (b *MemoryBroker) Enter(_ context.Context, n Node, topic string, who Publisher, _ bool) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	l := b.roster.nodes[n]

@@ -43,7 +43,7 @@ type Message struct {
 	Kind    Kind
 	Topic   string    // empty for a gap that may concern any topic of Pattern
 	Pattern string    // the pattern through which it comes, or empty for a subscription to Topic itself
-	Offset  uint64    // of KindData: its place in the topic
+	Offset  uint64    // of KindData: its place in the topic; 0 if it has none (Broker.Publish)
 	Time    time.Time // when the broker took it
 	From    Publisher // who published it, joined or left
 	Data    []byte    // what was published: JSON, or any bytes if Binary
@@ -94,6 +94,7 @@ const (
 	GapEpoch      GapReason = "epoch"      // the broker has forgotten its history
 	GapSlow       GapReason = "slow"       // the subscriber did not keep up (SlowDropOldest)
 	GapSuperseded GapReason = "superseded" // the same, and newer messages took the place of older ones (SlowLatest)
+	GapLost       GapReason = "lost"       // between the nodes of a cluster, for a topic or pattern of which the missing messages cannot be fetched
 )
 
 // Gap says that messages after Since and up to Until are lost to a subscription, except those in between that it

@@ -32,6 +32,14 @@ func (p *place) remove(s *subscription) {
 	p.subs = p.subs[:end]
 }
 
+// miss tells all subscriptions of a gap up to until.
+func (p *place) miss(reason GapReason, until Position, r *rule) {
+	for _, s := range p.subs {
+		s.miss(reason, until, r)
+	}
+	p.epoch = until.Epoch
+}
+
 // open returns the place for a topic or pattern, and makes it if need be. The caller holds mu.
 func (h *Hub) open(name string) *place {
 	if isPattern(name) {
@@ -107,6 +115,34 @@ func (t *patterns) remove(pattern string) {
 	t.count--
 	for i := len(path) - 1; i > 0 && path[i].empty(); i-- {
 		delete(path[i-1].next, parts[i-1])
+	}
+}
+
+// get returns the place of a pattern, or nil.
+func (t *patterns) get(pattern string) *place {
+	n := &t.root
+	for part := range strings.SplitSeq(pattern, ".") {
+		if part == ">" {
+			return n.below
+		}
+		if n = n.next[part]; n == nil {
+			return nil
+		}
+	}
+	return n.here
+}
+
+// each calls f for every place.
+func (t *patterns) each(f func(*place)) { t.root.each(f) }
+
+func (n *node) each(f func(*place)) {
+	for _, p := range [...]*place{n.here, n.below} {
+		if p != nil {
+			f(p)
+		}
+	}
+	for _, next := range n.next {
+		next.each(f)
 	}
 }
 

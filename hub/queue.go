@@ -1,6 +1,9 @@
 package hub
 
-import "time"
+import (
+	"cmp"
+	"time"
+)
 
 // subscription is one subscriber's place in a topic or pattern. Hub.mu guards it.
 type subscription struct {
@@ -8,6 +11,8 @@ type subscription struct {
 	at       *place      // immutable
 	index    int         // in at.subs
 	presence bool        // wants to be told of joins and leaves
+	followed bool        // the broker delivers for it, and has to be told of its end
+	watched  bool        // the same for joins and leaves
 	entered  bool        // is present in the topic, and has to leave
 	gone     bool        // has ended
 	last     uint64      // offset of the last message handed over, or of the position it began with
@@ -29,7 +34,7 @@ type queue struct {
 	allowedMessages int
 	allowedBytes    int64
 
-	missed, slow, superseded loss
+	missed, slow, superseded, lost loss
 }
 
 type topicKey struct{ topic, key string }
@@ -70,7 +75,7 @@ func (s *subscription) offer(m *Message, r *rule) {
 
 func (s *subscription) delivered(m *Message, r *rule) {
 	if m.Kind == KindData {
-		s.last = m.Offset
+		s.last = cmp.Or(m.Offset, s.last)
 		r.counts.Deliveries++
 	}
 }
@@ -114,7 +119,7 @@ func (s *subscription) add(m *Message, keyed bool) {
 		q.byKey[topicKey{m.Topic, m.Key}] = len(q.items)
 	}
 	q.items = append(q.items, m)
-	s.count(1, m.size())
+	s.count(1, m.Size())
 }
 
 func (s *subscription) count(n int, bytes int64) {
@@ -134,7 +139,7 @@ func (s *subscription) supersede(m *Message, r *rule) {
 	}
 	old := q.items[i]
 	q.items[i] = nil
-	s.count(-1, -old.size())
+	s.count(-1, -old.Size())
 	r.counts.Superseded++
 	s.lose(&q.superseded, GapSuperseded, old, r)
 	if len(q.items)-q.head > 2*q.count+batch {
@@ -179,7 +184,7 @@ func (s *subscription) pop() *Message {
 		delete(q.byKey, key)
 	}
 	q.head++
-	s.count(-1, -m.size())
+	s.count(-1, -m.Size())
 	if q.head > batch && 2*q.head > len(q.items) {
 		q.compact()
 	}
@@ -202,6 +207,40 @@ func (s *subscription) lose(l *loss, reason GapReason, m *Message, r *rule) {
 	l.gap.Count++
 }
 
+// miss tells of messages that the broker could not deliver.
+func (s *subscription) miss(reason GapReason, until Position, r *rule) {
+	o := s.owner
+	if o.ended {
+		return
+	}
+	if s.queue == nil {
+		s.queue = &queue{}
+		o.waiting = append(o.waiting, s)
+	}
+	q := s.queue
+	if q.reading { // to be read anew
+		s.clear()
+		q.overflow = true
+		return
+	}
+	if until.Epoch != s.at.epoch { // what waits has no place in the new epoch
+		s.clear()
+	}
+	if q.lost.gap == nil {
+		q.lost = loss{&Gap{Reason: reason, Since: Position{s.at.epoch, s.last}}, "", r}
+		if s.at.rule != nil {
+			q.lost.topic = s.at.name
+		}
+	}
+	q.lost.gap.Until = until
+	if until.Epoch != s.at.epoch {
+		q.lost.gap.Reason, s.last = GapEpoch, until.Offset
+	}
+	if !q.held && !o.blocked {
+		o.drain()
+	}
+}
+
 // clear forgets what waits without telling.
 func (s *subscription) clear() {
 	q := s.queue
@@ -212,7 +251,7 @@ func (s *subscription) clear() {
 // flush hands over what waits, at most a batch of it. It reports whether nothing is left; the subscriber is blocked when there was no room.
 func (s *subscription) flush() (done bool) {
 	q, o := s.queue, s.owner
-	for _, l := range [...]*loss{&q.missed, &q.slow, &q.superseded} {
+	for _, l := range [...]*loss{&q.missed, &q.slow, &q.superseded, &q.lost} {
 		if l.gap == nil {
 			continue
 		}
@@ -237,7 +276,7 @@ func (s *subscription) flush() (done bool) {
 		s.delivered(m, r)
 		if q.allowedMessages > 0 {
 			q.allowedMessages--
-			q.allowedBytes = max(0, q.allowedBytes-m.size())
+			q.allowedBytes = max(0, q.allowedBytes-m.Size())
 		} else if meter := o.hub.options.Meter.Delivered; meter != nil && m.Kind == KindData {
 			meter(r.Pattern, time.Since(m.Time))
 		}

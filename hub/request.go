@@ -19,16 +19,17 @@ type handler struct {
 	answer  RequestHandler
 }
 
-// Handle makes f answer the requests whose method matches a pattern, unless a pattern registered earlier matches too. The error says
-// what is wrong with the pattern.
+// Handle makes f answer the requests whose method matches a pattern, unless a pattern registered earlier matches too. It answers those of
+// other nodes as well, if they have no handler of their own. The error says what is wrong with the pattern, or that the broker cannot make it known.
 func (h *Hub) Handle(pattern string, f RequestHandler) error {
 	if err := CheckPattern(pattern); err != nil {
 		return err
 	}
 	h.handlers.mu.Lock()
-	defer h.handlers.mu.Unlock()
 	h.handlers.all = append(h.handlers.all, handler{pattern, f})
-	return nil
+	h.handlers.mu.Unlock()
+	_, err := h.broker.Offer(h, pattern) // it ends with the hub's detaching
+	return err
 }
 
 func (h *handlers) of(method string) RequestHandler {
@@ -65,7 +66,7 @@ func (s *Subscriber) Request(ctx context.Context, method string, data []byte, bi
 		answer = s.hub.options.Hooks.Request
 	}
 	if answer == nil {
-		return nil, Errorf(CodeUnknownMethod, "nobody answers %s", method)
+		answer = s.hub.elsewhere
 	}
 	identity, err := s.beginRequest()
 	if err != nil {
@@ -78,7 +79,7 @@ func (s *Subscriber) Request(ctx context.Context, method string, data []byte, bi
 		var o outcome
 		o.err = s.hub.ask(func() (err error) {
 			o.reply, err = answer(ctx, r)
-			return p.judge(err)
+			return judge(method, err)
 		})
 		p.done <- o
 	}()
@@ -97,11 +98,11 @@ func (p *Pending) Wait() (Reply, error) {
 }
 
 // judge sees to it that a handler's own codes cannot be mistaken for ours.
-func (p *Pending) judge(err error) error {
+func judge(method string, err error) error {
 	var refusal *Error
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
-		return errLate(p.method)
+		return errLate(method)
 	case !errors.As(err, &refusal) || knownCode(refusal.Code) || strings.Contains(string(refusal.Code), "."):
 		return err
 	}

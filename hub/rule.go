@@ -23,6 +23,8 @@ func (o TopicOptions) withDefaults() TopicOptions {
 	if o.HistoryMessages > 0 {
 		o.HistoryAge = cmp.Or(o.HistoryAge, defaultHistoryAge)
 		o.HistoryBytes = cmp.Or(o.HistoryBytes, defaultHistoryBytes)
+	} else {
+		o.HistoryAge, o.HistoryBytes = 0, 0
 	}
 	if o.PublishRate > 0 && o.PublishBurst == 0 {
 		o.PublishBurst = max(1, int(math.Ceil(o.PublishRate)))
@@ -126,6 +128,30 @@ func (s ruleset) may(i *Identity, action Actions, topic string) bool {
 		}
 	}
 	return true
+}
+
+// query adds to a query what the rules say of the topics that it is about.
+func (s ruleset) query(q ReadQuery) ReadQuery {
+	q.Keeps = func(topic string) Retention { return s.of(topic).retention() }
+	q.Least = s.least(q.Topic)
+	return q
+}
+
+// least is the shortest that a topic, or any topic that a pattern matches, keeps messages; zero if one keeps none.
+func (s ruleset) least(topic string) time.Duration {
+	if !isPattern(topic) {
+		return s.of(topic).HistoryAge
+	}
+	least := time.Duration(math.MaxInt64)
+	for _, r := range s {
+		if r.Pattern != "" && !overlaps(r.Pattern, topic) {
+			continue
+		}
+		if least = min(least, r.HistoryAge); r.Pattern != "" && Covers(r.Pattern, topic) {
+			break // as in may
+		}
+	}
+	return least
 }
 
 // overlaps reports whether some topic matches both patterns.

@@ -117,13 +117,16 @@ func (s *Subscriber) open(topic string, presence bool) (*subscription, error) {
 	return sub, nil
 }
 
-// begin makes the subscriber present, and reads what the subscription begins with.
+// begin has the broker deliver, makes the subscriber present, and reads what the subscription begins with.
 func (s *Subscriber) begin(ctx context.Context, sub *subscription, o SubscribeOptions) (Subscribed, error) {
+	if err := s.follow(ctx, sub); err != nil {
+		return Subscribed{}, err
+	}
 	if err := s.enter(ctx, sub); err != nil {
 		return Subscribed{}, err
 	}
 	for range rereads {
-		q := ReadQuery{Topic: sub.at.name, Since: o.Since, Limit: o.Last}
+		q := s.hub.rules.Load().query(ReadQuery{Topic: sub.at.name, Since: o.Since, Limit: o.Last})
 		log, err := s.hub.broker.Read(ctx, q)
 		if err != nil {
 			return Subscribed{}, err
@@ -146,22 +149,45 @@ func (s *Subscriber) enter(ctx context.Context, sub *subscription) error {
 	h := s.hub
 	h.mu.Lock()
 	needed := !sub.entered && sub.at.rule != nil && sub.at.rule.Presence != PresenceOff
+	counted := needed && sub.at.rule.Presence == PresenceCount
 	who := s.publisher()
 	h.mu.Unlock()
 	if !needed {
 		return nil
 	}
-	if err := h.broker.Enter(ctx, h, sub.at.name, who); err != nil {
+	if err := h.broker.Enter(ctx, h, sub.at.name, who, counted); err != nil {
 		return err
 	}
+	h.claim(sub, &sub.entered, who.User, departure{at: sub.at.name, entered: true})
+	return nil
+}
+
+// follow has the broker deliver what the subscription is for.
+func (s *Subscriber) follow(ctx context.Context, sub *subscription) error {
+	h := s.hub
+	if err := h.broker.Follow(ctx, h, sub.at.name); err != nil {
+		return err
+	}
+	h.claim(sub, &sub.followed, "", departure{at: sub.at.name, followed: true})
+	if !sub.presence {
+		return nil
+	}
+	if err := h.broker.Watch(ctx, h, sub.at.name); err != nil {
+		return err
+	}
+	h.claim(sub, &sub.watched, "", departure{at: sub.at.name, watched: true})
+	return nil
+}
+
+// claim notes what the broker holds for a subscription, or gives it back if the subscription has ended meanwhile.
+func (h *Hub) claim(sub *subscription, held *bool, user string, d departure) {
 	h.mu.Lock()
 	gone := sub.gone
-	sub.entered = !gone
+	*held = !gone
 	h.mu.Unlock()
 	if gone {
-		h.leave(who.User, []string{sub.at.name})
+		h.leave(user, []departure{d})
 	}
-	return nil
 }
 
 // settle puts what was read before what has come meanwhile.
@@ -192,7 +218,7 @@ func (s *Subscriber) settle(sub *subscription, o SubscribeOptions, log *Log) (Su
 		sub.keep(m)
 	}
 	for _, m := range later {
-		if m.Kind != KindData || m.Offset > log.Top.Offset {
+		if m.Kind != KindData || m.Offset == 0 || m.Offset > log.Top.Offset {
 			sub.keep(m)
 		}
 	}

@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"iter"
 	"maps"
 	"slices"
 	"time"
@@ -78,9 +79,9 @@ func (h *Hub) Connect(c Connecting) (*Subscriber, error) {
 	return s, nil
 }
 
-// replace takes the place of the subscriber that had the session, if there is one. It returns who is to leave which topics. The
+// replace takes the place of the subscriber that had the session, if there is one. It returns who is to leave what. The
 // caller holds mu.
-func (s *Subscriber) replace(old *Subscriber) (user string, leave []string) {
+func (s *Subscriber) replace(old *Subscriber) (user string, leave []departure) {
 	if old == nil {
 		return "", nil
 	}
@@ -122,22 +123,45 @@ func (s *Subscriber) bequeath() map[string]struct{} {
 // leaveInherited ends the presence that was not claimed.
 func (s *Subscriber) leaveInherited() {
 	s.hub.mu.Lock()
-	topics := slices.Collect(maps.Keys(s.inherited))
+	left := absences(maps.Keys(s.inherited))
 	s.inherited = nil
 	user := s.identity.User
 	s.hub.mu.Unlock()
-	s.hub.leave(user, topics)
+	s.hub.leave(user, left)
 }
 
-// leave makes a user's connection leave topics.
-func (h *Hub) leave(user string, topics []string) {
-	for _, topic := range topics {
+// departure is what the broker holds for a subscription that has ended, and is to be given back.
+type departure struct {
+	at                         string
+	followed, watched, entered bool
+}
+
+// leave gives back what the broker holds for subscriptions of a user that have ended.
+func (h *Hub) leave(user string, ended []departure) {
+	for _, d := range ended {
+		if d.followed {
+			h.broker.Unfollow(h, d.at)
+		}
+		if d.watched {
+			h.broker.Unwatch(h, d.at)
+		}
+		if !d.entered {
+			continue
+		}
 		ctx, cancel := context.WithTimeout(context.Background(), LeaseTime/3)
-		if err := h.broker.Leave(ctx, h, topic, user); err != nil {
-			h.options.Logger.Warn("presence outlasts a connection", "topic", topic, "error", err)
+		if err := h.broker.Leave(ctx, h, d.at, user); err != nil {
+			h.options.Logger.Warn("presence outlasts a connection", "topic", d.at, "error", err)
 		}
 		cancel()
 	}
+}
+
+// absences are departures from topics of which nothing but the presence was left.
+func absences(topics iter.Seq[string]) (ended []departure) {
+	for topic := range topics {
+		ended = append(ended, departure{at: topic, entered: true})
+	}
+	return ended
 }
 
 // ID returns the session's id.
@@ -195,10 +219,10 @@ func (s *Subscriber) recheck() {
 	h := s.hub
 	rules := *h.rules.Load()
 	h.mu.Lock()
-	var left []string
+	var left []departure
 	for name, sub := range s.subs {
 		if !rules.may(s.identity, ActSubscribe, name) {
-			left = append(left, s.dismiss(sub, Errorf(CodeForbidden, "you may no longer subscribe to %s", name))...)
+			left = append(left, s.dismiss(sub, Errorf(CodeForbidden, "you may no longer subscribe to %s", name)))
 		}
 	}
 	user := s.identity.User
@@ -206,8 +230,8 @@ func (s *Subscriber) recheck() {
 	h.leave(user, left)
 }
 
-// dismiss ends a subscription and tells the sink. It returns the topic that is to be left, if there is one. The caller holds mu.
-func (s *Subscriber) dismiss(sub *subscription, why *Error) (leave []string) {
+// dismiss ends a subscription and tells the sink. It returns what is to be left. The caller holds mu.
+func (s *Subscriber) dismiss(sub *subscription, why *Error) (leave departure) {
 	leave = s.drop(sub)
 	m := &Message{Kind: KindUnsubscribed, Topic: sub.at.name, Reason: why}
 	if s.blocked || len(s.notices) > 0 || !s.sink.Deliver(m) {
@@ -218,7 +242,7 @@ func (s *Subscriber) dismiss(sub *subscription, why *Error) (leave []string) {
 }
 
 // drop takes a subscription away. The caller holds mu.
-func (s *Subscriber) drop(sub *subscription) (leave []string) {
+func (s *Subscriber) drop(sub *subscription) (leave departure) {
 	delete(s.subs, sub.at.name)
 	sub.at.remove(sub)
 	s.hub.vacate(sub.at)
@@ -228,10 +252,8 @@ func (s *Subscriber) drop(sub *subscription) (leave []string) {
 		sub.clear()
 		sub.queue = nil
 	}
-	if sub.entered {
-		sub.entered = false
-		leave = []string{sub.at.name}
-	}
+	leave = departure{sub.at.name, sub.followed, sub.watched, sub.entered}
+	sub.followed, sub.watched, sub.entered = false, false, false
 	return leave
 }
 
@@ -248,7 +270,7 @@ func (s *Subscriber) Unsubscribe(topic string) error {
 	leave := s.drop(sub)
 	user := s.identity.User
 	h.mu.Unlock()
-	h.leave(user, leave)
+	h.leave(user, []departure{leave})
 	return nil
 }
 
@@ -306,7 +328,7 @@ func (s *Subscriber) Suspend(patience time.Duration) {
 		h.stats.suspended++
 		s.grace = time.AfterFunc(patience, s.Close)
 	} else {
-		leave = slices.AppendSeq(leave, maps.Keys(topics))
+		leave = append(leave, absences(maps.Keys(topics))...)
 	}
 	user := s.identity.User
 	h.mu.Unlock()
@@ -322,14 +344,14 @@ func (s *Subscriber) Close() {
 	s.hub.leave(user, leave)
 }
 
-// closeLocked returns the topics that are to be left. The caller holds mu.
-func (s *Subscriber) closeLocked() (leave []string) {
+// closeLocked returns what is to be left. The caller holds mu.
+func (s *Subscriber) closeLocked() (leave []departure) {
 	h := s.hub
 	s.ended = true
 	for _, sub := range s.subs {
-		leave = append(leave, s.drop(sub)...)
+		leave = append(leave, s.drop(sub))
 	}
-	leave = slices.AppendSeq(leave, maps.Keys(s.inherited))
+	leave = append(leave, absences(maps.Keys(s.inherited))...)
 	s.inherited, s.waiting, s.notices = nil, nil, nil
 	for _, t := range []*time.Timer{s.expiry, s.grace} {
 		if t != nil {

@@ -3,9 +3,11 @@ package hubtest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -17,14 +19,17 @@ import (
 const timeout = 30 * time.Second
 
 // TestBroker runs the contract against brokers that open makes; each is used for one test, under a new name of its own, and open
-// cleans up through t. What a broker tells its nodes may come a little later than its methods return.
+// cleans up through t. What a broker tells its nodes may come a little later than its methods return. A broker whose nodes are
+// processes is opened as several of them behind one, which passes calls with a node on to where that was attached.
 func TestBroker(t *testing.T, open func(t *testing.T) hub.Broker) {
 	for name, test := range map[string]func(*kit){
 		"order":          testOrder,
+		"at":             testTopicsAndPatterns,
 		"order together": testConcurrentPublishers,
 		"detach":         testDetach,
 		"retries":        testRetries,
 		"count":          testRetentionByCount,
+		"age":            testRetentionByAge,
 		"bytes":          testRetentionByBytes,
 		"nothing kept":   testNothingKept,
 		"pages":          testPages,
@@ -32,12 +37,16 @@ func TestBroker(t *testing.T, open func(t *testing.T) hub.Broker) {
 		"epoch":          testOtherEpoch,
 		"reading":        testReadingWhilePublishing,
 		"presence":       testPresence,
+		"presence late":  testPresenceOfLatecomers,
+		"counted":        testCounted,
 		"nodes leave":    testNodeLeaves,
+		"commands":       testCast,
+		"requests":       testCall,
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(context.Background(), timeout)
 			t.Cleanup(cancel)
-			test(&kit{t, open(t), ctx})
+			test(&kit{T: t, broker: open(t), ctx: ctx, keeps: make(map[string]hub.Retention)})
 		})
 	}
 }
@@ -47,28 +56,58 @@ type kit struct {
 	*testing.T
 	broker hub.Broker
 	ctx    context.Context
+
+	mu    sync.Mutex
+	keeps map[string]hub.Retention // by topic; guarded by mu
 }
 
 // node writes down what it is told.
 type node struct {
+	follows []string
+	watches string
+
 	mu       sync.Mutex
-	messages []*hub.Message
+	messages []*hub.Message            // of the first that it follows
+	at       map[string][]*hub.Message // of all of them
+	missed   []string
 	presence []string
 	changed  chan struct{} // holds one when there is news
 }
 
-func (n *node) Deliver(m *hub.Message) {
+func (n *node) Deliver(at string, m *hub.Message) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.messages = append(n.messages, m)
+	for _, f := range n.follows {
+		if f == at || at == "" && hub.Match(f, m.Topic) {
+			n.at[f] = append(n.at[f], m)
+			n.messages = n.at[n.follows[0]]
+		}
+	}
 	n.news()
+}
+
+func (n *node) Missed(at string, reason hub.GapReason, until hub.Position) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.missed = append(n.missed, fmt.Sprint(at, " ", reason, " ", until))
+	n.news()
+}
+
+func (n *node) Do(command string, data []byte) []byte {
+	return fmt.Appendf(nil, "%s %s %p", command, data, n)
+}
+
+func (n *node) Answer(_ context.Context, method string, data []byte) []byte {
+	return fmt.Appendf(nil, "%s %s %p", method, data, n)
 }
 
 func (n *node) PresenceChanged(topic string, who hub.Publisher, here bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.presence = append(n.presence, fmt.Sprintf("%s %s %v", topic, who.User, here))
-	n.news()
+	if topic == n.watches {
+		n.presence = append(n.presence, fmt.Sprintf("%s %s %v", topic, who.User, here))
+		n.news()
+	}
 }
 
 func (n *node) news() {
@@ -93,20 +132,37 @@ func (k *kit) wait(n *node, what string, done func() bool) {
 		case <-k.ctx.Done():
 			n.mu.Lock()
 			defer n.mu.Unlock()
-			k.Fatalf("%s did not come; there were %d messages and %q", what, len(n.messages), n.presence)
+			k.Fatalf("%s did not come; there were %d messages, %q and %q", what, len(n.messages), n.presence, n.missed)
 		}
 	}
 }
 
-func (k *kit) attach() (*node, func()) {
+// attach attaches a node that follows topics and patterns.
+func (k *kit) attach(follows ...string) (*node, func()) {
 	k.Helper()
-	n := &node{changed: make(chan struct{}, 1)}
+	n := &node{follows: follows, at: make(map[string][]*hub.Message), changed: make(chan struct{}, 1)}
 	detach, err := k.broker.Attach(n)
 	if err != nil {
 		k.Fatal(err)
 	}
 	detach = sync.OnceFunc(detach)
 	k.Cleanup(detach)
+	for _, at := range follows {
+		if err := k.broker.Follow(k.ctx, n, at); err != nil {
+			k.Fatal(err)
+		}
+	}
+	return n, detach
+}
+
+// watch attaches a node that wants to know who is in a topic.
+func (k *kit) watch(topic string) (*node, func()) {
+	k.Helper()
+	n, detach := k.attach()
+	n.watches = topic
+	if err := k.broker.Watch(k.ctx, n, topic); err != nil {
+		k.Fatal(err)
+	}
 	return n, detach
 }
 
@@ -119,6 +175,9 @@ func (k *kit) publish(topic, text string, r hub.Retention) hub.Receipt {
 
 func (k *kit) publishMessage(m *hub.Message, r hub.Retention) hub.Receipt {
 	k.Helper()
+	k.mu.Lock()
+	k.keeps[m.Topic] = r
+	k.mu.Unlock()
 	receipt, err := k.broker.Publish(k.ctx, m, r)
 	if err != nil {
 		k.Fatal(err)
@@ -128,6 +187,18 @@ func (k *kit) publishMessage(m *hub.Message, r hub.Retention) hub.Receipt {
 
 func (k *kit) read(q hub.ReadQuery) hub.Log {
 	k.Helper()
+	q.Least = plenty.Age
+	q.Keeps = func(topic string) hub.Retention {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		if r, known := k.keeps[topic]; known {
+			return r
+		}
+		return plenty
+	}
+	if !strings.ContainsAny(q.Topic, "*>") {
+		q.Least = q.Keeps(q.Topic).Age
+	}
 	log, err := k.broker.Read(k.ctx, q)
 	if err != nil {
 		k.Fatal(err)
@@ -159,8 +230,8 @@ func (k *kit) expect(got hub.Log, lost uint64, more bool, want ...string) {
 }
 
 func testOrder(k *kit) {
-	a, _ := k.attach()
-	b, _ := k.attach()
+	a, _ := k.attach("t.*")
+	b, _ := k.attach("t.*")
 	var receipts []hub.Receipt
 	for i := range 20 {
 		m := &hub.Message{
@@ -190,8 +261,8 @@ func testOrder(k *kit) {
 }
 
 func testConcurrentPublishers(k *kit) {
-	a, _ := k.attach()
-	b, _ := k.attach()
+	a, _ := k.attach("t.*", "t.1")
+	b, _ := k.attach("t.*", "t.1")
 	const publishers, each = 8, 50
 	var wg sync.WaitGroup
 	for p := range publishers {
@@ -203,13 +274,17 @@ func testConcurrentPublishers(k *kit) {
 	}
 	wg.Wait()
 	for _, n := range []*node{a, b} {
-		k.wait(n, "all messages", func() bool { return len(n.messages) == publishers*each })
-		if !slices.IsSortedFunc(n.messages, func(a, b *hub.Message) int { return int(a.Offset) - int(b.Offset) }) {
-			k.Error("messages did not come in the order of offsets")
+		k.wait(n, "all messages", func() bool { return len(n.at["t.*"]) == publishers*each && len(n.at["t.1"]) == publishers*each/2 })
+		for at, messages := range n.at {
+			if !slices.IsSortedFunc(messages, func(a, b *hub.Message) int { return int(a.Offset) - int(b.Offset) }) {
+				k.Errorf("messages of %s did not come in the order of offsets", at)
+			}
 		}
 	}
-	if !slices.Equal(texts(a.messages), texts(b.messages)) {
-		k.Error("two nodes saw different orders")
+	for at := range a.at {
+		if !slices.Equal(texts(a.at[at]), texts(b.at[at])) {
+			k.Errorf("two nodes saw different orders of %s", at)
+		}
 	}
 	log := k.read(hub.ReadQuery{Topic: "t.*", Since: &hub.Position{Epoch: k.read(hub.ReadQuery{Topic: "t.*"}).Top.Epoch}})
 	if !slices.Equal(texts(a.messages), texts(log.Messages)) {
@@ -217,9 +292,40 @@ func testConcurrentPublishers(k *kit) {
 	}
 }
 
+// A node that follows a topic and a pattern that matches it gets its messages for each.
+func testTopicsAndPatterns(k *kit) {
+	a, _ := k.attach("a.x", "a.*", ">", "b")
+	for i, topic := range []string{"a.x", "a.y", "b", "c", "a.x"} {
+		k.publish(topic, fmt.Sprint(i), plenty)
+	}
+	bare := hub.Retention{}
+	k.publish("a.x", "5", bare)
+	want := map[string][]string{"a.x": {"0", "4", "5"}, "a.*": {"0", "1", "4", "5"}, ">": {"0", "1", "2", "3", "4", "5"}, "b": {"2"}}
+	for at, texts := range want {
+		k.wait(a, at, func() bool { return len(a.at[at]) >= len(texts) })
+	}
+	k.broker.Unfollow(a, "a.x")
+	last := k.publish("a.x", "6", plenty)
+	k.wait(a, "the last message", func() bool {
+		return slices.ContainsFunc(a.at["a.*"], func(m *hub.Message) bool { return m.Offset == last.Offset })
+	})
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for at, want := range want {
+		got := texts(a.at[at])
+		slices.Sort(got) // what is kept nowhere may overtake, and be overtaken
+		if got = got[:min(len(got), len(want))]; !slices.Equal(got, want) {
+			k.Errorf("of %s came %q, want %q", at, got, want)
+		}
+	}
+	if len(a.missed) > 0 {
+		k.Errorf("missed %q", a.missed)
+	}
+}
+
 func testDetach(k *kit) {
-	a, _ := k.attach()
-	b, detach := k.attach()
+	a, _ := k.attach("t")
+	b, detach := k.attach("t")
 	k.publish("t", "1", plenty)
 	k.wait(b, "a message", func() bool { return len(b.messages) == 1 })
 	detach()
@@ -233,7 +339,7 @@ func testDetach(k *kit) {
 }
 
 func testRetries(k *kit) {
-	a, _ := k.attach()
+	a, _ := k.attach(">")
 	publish := func(user, topic, id, text string) hub.Receipt {
 		return k.publishMessage(&hub.Message{Topic: topic, ID: id, Data: []byte(text), From: hub.Publisher{User: user}}, plenty)
 	}
@@ -272,6 +378,27 @@ func testRetentionByCount(k *kit) {
 	k.expect(k.read(hub.ReadQuery{Topic: "never", Since: &base}), 0, false)
 }
 
+func testRetentionByAge(k *kit) {
+	r := plenty
+	r.Age = 2 * time.Second
+	base := k.publish("other", "0", plenty).Position
+	first := k.publish("t", "1", r).Position
+	k.expect(k.read(hub.ReadQuery{Topic: "t", Since: &base}), 0, false, "1")
+	var log hub.Log
+	for log.Lost.IsZero() {
+		if log = k.read(hub.ReadQuery{Topic: "t", Since: &base}); k.ctx.Err() != nil {
+			k.Fatal("an old message is kept")
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	k.expect(log, first.Offset, false)
+	second := k.publish("t", "2", r).Position
+	k.expect(k.read(hub.ReadQuery{Topic: "t", Since: &base}), first.Offset, false, "2")
+	k.expect(k.read(hub.ReadQuery{Topic: "t", Since: &first}), 0, false, "2")
+	k.expect(k.read(hub.ReadQuery{Topic: "t", Since: &second}), 0, false)
+	k.expect(k.read(hub.ReadQuery{Topic: "t", Limit: 10}), 0, false, "2")
+}
+
 func testRetentionByBytes(k *kit) {
 	r := plenty
 	r.Bytes = 64 << 10
@@ -287,14 +414,22 @@ func testRetentionByBytes(k *kit) {
 }
 
 func testNothingKept(k *kit) {
-	a, _ := k.attach()
+	a, _ := k.attach("t")
 	r := hub.Retention{Window: time.Minute, WindowIDs: 10}
 	base := k.publish("kept", "0", plenty).Position
 	at := k.publish("t", "1", r).Position
-	k.wait(a, "two messages", func() bool { return len(a.messages) == 2 })
-	k.expect(k.read(hub.ReadQuery{Topic: "t", Since: &base}), at.Offset, false)
-	k.expect(k.read(hub.ReadQuery{Topic: "t", Since: &at}), 0, false)
+	k.wait(a, "a message", func() bool { return len(a.messages) == 1 })
+	if log := k.read(hub.ReadQuery{Topic: "t", Since: &base}); len(log.Messages) > 0 || log.Lost.Offset < at.Offset {
+		k.Errorf("read %+v, but what was published until %d has been lost", log, at.Offset)
+	}
 	k.expect(k.read(hub.ReadQuery{Topic: "t", Limit: 10}), 0, false)
+	publish := func() hub.Receipt { return k.publishMessage(&hub.Message{Topic: "t", ID: "x", Data: []byte("2")}, r) }
+	publish()
+	if again := publish(); !again.Duplicate {
+		k.Errorf("a retry is answered with %+v", again)
+	}
+	k.publish("t", "3", r)
+	k.wait(a, "the last message", func() bool { return len(a.messages) == 3 })
 }
 
 func testPages(k *kit) {
@@ -358,7 +493,7 @@ func testReadingWhilePublishing(k *kit) {
 			reading = false
 		default:
 		}
-		n, detach := k.attach()
+		n, detach := k.attach("t.*")
 		log := k.read(hub.ReadQuery{Topic: "t.*", Since: &since})
 		all := texts(log.Messages)
 		time.Sleep(time.Duration(random.IntN(100)) * time.Microsecond) // lets some more come, or none
@@ -379,10 +514,10 @@ func testReadingWhilePublishing(k *kit) {
 }
 
 func testPresence(k *kit) {
-	a, _ := k.attach()
-	b, _ := k.attach()
+	a, _ := k.watch("t")
+	b, _ := k.watch("t")
 	enter := func(n *node, user, info string) {
-		if err := k.broker.Enter(k.ctx, n, "t", hub.Publisher{User: user, Info: []byte(info)}); err != nil {
+		if err := k.broker.Enter(k.ctx, n, "t", hub.Publisher{User: user, Info: []byte(info)}, false); err != nil {
 			k.Fatal(err)
 		}
 	}
@@ -392,6 +527,9 @@ func testPresence(k *kit) {
 		}
 	}
 	enter(a, "ann", `{"v":1}`)
+	for _, n := range []*node{a, b} {
+		k.wait(n, "a join", func() bool { return slices.Equal(n.presence, []string{"t ann true"}) })
+	}
 	enter(a, "ann", `{"v":2}`)
 	enter(b, "ann", `{"v":3}`)
 	enter(b, "bob", "")
@@ -402,6 +540,9 @@ func testPresence(k *kit) {
 	p, err := k.broker.Present(k.ctx, "t", 10)
 	if err != nil || p.Count != 2 || p.Connections != 4 || len(p.Users) != 2 || p.Users[0].User != "ann" || p.Users[0].Connections != 3 || string(p.Users[0].Info) != `{"v":3}` {
 		k.Errorf("present are %+v, %v", p, err)
+	}
+	if p, err := k.broker.Present(k.ctx, "t.other", 10); err != nil || p.Count != 0 {
+		k.Errorf("present in another topic are %+v, %v", p, err)
 	}
 	if p, err := k.broker.Present(k.ctx, "t", 1); err != nil || p.Count != 2 || len(p.Users) != 1 {
 		k.Errorf("at most one of those present: %+v, %v", p, err)
@@ -423,15 +564,108 @@ func testPresence(k *kit) {
 	}
 }
 
-func testNodeLeaves(k *kit) {
-	a, _ := k.attach()
-	b, detach := k.attach()
-	for _, user := range []string{"ann", "bob"} {
-		if err := k.broker.Enter(k.ctx, b, "t", hub.Publisher{User: user}); err != nil {
+// Who watches later is told of what changes from then on.
+func testPresenceOfLatecomers(k *kit) {
+	a, _ := k.watch("t")
+	enter := func(n *node, topic, user string) {
+		if err := k.broker.Enter(k.ctx, n, topic, hub.Publisher{User: user}, false); err != nil {
 			k.Fatal(err)
 		}
 	}
-	if err := k.broker.Enter(k.ctx, a, "t", hub.Publisher{User: "ann"}); err != nil {
+	strange := "ann *>.\u00fc\u2028" // users are any text
+	enter(a, "t", strange)
+	k.wait(a, "a join", func() bool { return len(a.presence) == 1 })
+	b, _ := k.watch("t")
+	enter(b, "t", strange)
+	enter(a, "t.u", "bob")
+	enter(a, "t", "cid")
+	k.wait(b, "a join", func() bool { return slices.Equal(b.presence, []string{"t cid true"}) })
+	k.broker.Unwatch(b, "t")
+	p, err := k.broker.Present(k.ctx, "t", 10)
+	if err != nil || p.Count != 2 || p.Connections != 3 || p.Users[0].User != strange {
+		k.Errorf("present are %+v, %v", p, err)
+	}
+}
+
+// Of those who are only counted, it is known about how many there are.
+func testCounted(k *kit) {
+	a, _ := k.attach()
+	b, detach := k.attach()
+	for i, n := range []*node{a, b, a, b, a, b} {
+		if err := k.broker.Enter(k.ctx, n, "t", hub.Publisher{User: fmt.Sprint(i / 2)}, true); err != nil {
+			k.Fatal(err)
+		}
+	}
+	present := func(connections, least, most int) {
+		k.Helper()
+		var p hub.Present
+		for {
+			var err error
+			if p, err = k.broker.Present(k.ctx, "t", 0); err != nil {
+				k.Fatalf("present are %+v, %v", p, err)
+			}
+			if p.Connections == connections && p.Count >= least && p.Count <= most {
+				return
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+	}
+	present(6, 3, 6)
+	if err := k.broker.Leave(k.ctx, a, "t", "0"); err != nil {
+		k.Fatal(err)
+	}
+	present(5, 3, 5)
+	detach()
+	present(2, 2, 2)
+}
+
+func testCast(k *kit) {
+	a, _ := k.attach()
+	b, _ := k.attach()
+	c, _ := k.attach()
+	answers, err := k.broker.Cast(k.ctx, a, "do", []byte("it"))
+	var got []string
+	for _, answer := range answers {
+		got = append(got, string(answer))
+	}
+	want := []string{fmt.Sprintf("do it %p", b), fmt.Sprintf("do it %p", c)}
+	slices.Sort(got)
+	slices.Sort(want)
+	if err != nil || !slices.Equal(got, want) {
+		k.Errorf("others answered %q, %v; want %q", got, err, want)
+	}
+}
+
+func testCall(k *kit) {
+	a, _ := k.attach()
+	b, _ := k.attach()
+	withdraw, err := k.broker.Offer(b, "sum.*")
+	if err != nil {
+		k.Fatal(err)
+	}
+	answer, err := k.broker.Call(k.ctx, a, "sum.up", []byte("1 2"))
+	if want := fmt.Sprintf("sum.up 1 2 %p", b); err != nil || string(answer) != want {
+		k.Errorf("answered %q, %v; want %q", answer, err, want)
+	}
+	unknown := func(method string) {
+		if _, err := k.broker.Call(k.ctx, a, method, nil); !errors.Is(err, &hub.Error{Code: hub.CodeUnknownMethod}) {
+			k.Errorf("%s is answered with %v", method, err)
+		}
+	}
+	unknown("product")
+	withdraw()
+	unknown("sum.up")
+}
+
+func testNodeLeaves(k *kit) {
+	a, _ := k.watch("t")
+	b, detach := k.watch("t")
+	for _, user := range []string{"ann", "bob"} {
+		if err := k.broker.Enter(k.ctx, b, "t", hub.Publisher{User: user}, false); err != nil {
+			k.Fatal(err)
+		}
+	}
+	if err := k.broker.Enter(k.ctx, a, "t", hub.Publisher{User: "ann"}, false); err != nil {
 		k.Fatal(err)
 	}
 	detach()
