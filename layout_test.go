@@ -59,6 +59,8 @@ var table = map[string]row{
 	// client knows the protocol, not its server; it reconnects by the rules of webapi.
 	"client":          {ours: []string{"websocket", "websocket/webapi"}},
 	"internal/faulty": {}, // a bad network, for tests
+	// ledger holds what clients have written down against the protocol's promise.
+	"internal/ledger": {ours: []string{"client", "hub"}},
 	"socketio/engineio": {
 		ours: []string{"websocket"},
 	},

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/duplex-websocket/duplex/client"
+	"github.com/duplex-websocket/duplex/internal/ledger"
 )
 
 // program is a duplex serve in a process of its own.
@@ -99,14 +100,14 @@ func TestKill(t *testing.T) {
 	clients := connectAll(t, "ws://"+server.addr+"/ws")
 
 	var ready, following group
-	var journals []*journal
+	var journals []*ledger.Journal
 	for i, c := range clients {
 		for k := range killSubs {
-			j := &journal{name: fmt.Sprintf("client %d", i), topic: killTopic(i + 7*k)}
+			j := &ledger.Journal{Name: fmt.Sprintf("client %d", i), Topic: killTopic(i + 7*k)}
 			journals = append(journals, j)
 			subscribed := make(chan error, 1)
 			following.run(func() error {
-				s, err := c.Subscribe(ctx, j.topic, nil)
+				s, err := c.Subscribe(ctx, j.Topic, nil)
 				subscribed <- err
 				if err != nil {
 					return nil // told by ready
@@ -118,14 +119,14 @@ func TestKill(t *testing.T) {
 	}
 	ready.wait(t, "subscribing")
 
-	var l ledger
+	var l records
 	var acked atomic.Int64
 	enough := make(chan struct{})
 	var publishing group
 	for i, c := range clients {
 		publishing.run(func() error {
 			for seq := range 4 {
-				if err := l.publish(ctx, c, published{topic: killTopic(i + 3*seq), publisher: i, seq: seq + 1}); err != nil {
+				if err := l.publish(ctx, c, of(killTopic(i+3*seq), i, seq+1)); err != nil {
 					return err
 				}
 				if acked.Add(1) == 2*killClients {
@@ -144,16 +145,11 @@ func TestKill(t *testing.T) {
 	start(t, binary, config, server.addr)
 	publishing.wait(t, "publishing")
 	for i := range killTopics { // in the new epoch for sure
-		p := published{topic: killTopic(i), publisher: i, seq: 5}
-		publishing.run(func() error { return l.publish(ctx, clients[i], p) })
+		publishing.run(func() error { return l.publish(ctx, clients[i], of(killTopic(i), i, 5)) })
 	}
 	publishing.wait(t, "publishing again")
 	for i := range killTopics {
-		id := killTopic(i) + endID
-		publishing.run(func() error {
-			_, err := clients[i].Publish(ctx, killTopic(i), client.Publication{ID: id, Data: fmt.Appendf(nil, "%q", id)})
-			return err
-		})
+		publishing.run(func() error { return l.publish(ctx, clients[i], theEnd(killTopic(i))) })
 	}
 	publishing.wait(t, "publishing the last messages")
 	following.wait(t, "subscribers")
@@ -191,7 +187,7 @@ func connectAll(t *testing.T, url string) []*client.Client {
 }
 
 // checkEpochs: there are two, and every journal says where the first one breaks off.
-func checkEpochs(t *testing.T, l *ledger, journals []*journal) {
+func checkEpochs(t *testing.T, l *records, journals []*ledger.Journal) {
 	t.Helper()
 	epochs := l.epochs()
 	if len(epochs) != 2 {
@@ -199,7 +195,7 @@ func checkEpochs(t *testing.T, l *ledger, journals []*journal) {
 	}
 	silent := 0
 	for _, j := range journals {
-		if j.complete() {
+		if j.Complete() {
 			silent++
 		}
 	}

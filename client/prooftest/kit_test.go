@@ -1,38 +1,53 @@
+// Package prooftest proves what the client and the server promise together: on real sockets, with a server that is killed and a network
+// that is bad, whoever subscribes gets every acknowledged message once and in order, or is told of a gap.
 package prooftest
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/duplex-websocket/duplex/client"
+	"github.com/duplex-websocket/duplex/internal/ledger"
 )
 
 // limit bounds every test; they take a few seconds.
 const limit = 60 * time.Second
 
-// ledger is what all publishers know.
-type ledger struct {
+// records is what all publishers know.
+type records struct {
 	mu  sync.Mutex
-	all []published
+	all []ledger.Publication
 }
 
-// publish publishes number seq of a publisher to a topic and notes what is known of it. Only an error other than "perhaps" fails.
-func (l *ledger) publish(ctx context.Context, c *client.Client, p published) error {
-	receipt, err := c.Publish(ctx, p.topic, p.publication())
-	return l.note(p, receipt, err)
+// of is number seq of a publisher to a topic.
+func of(topic string, publisher, seq int) ledger.Publication {
+	return ledger.Publication{
+		Topic: topic, ID: fmt.Sprintf("%s-%d-%d", topic, publisher, seq), Publisher: fmt.Sprint(publisher), Seq: seq,
+	}
 }
 
-func (p *published) publication() client.Publication {
-	return client.Publication{ID: p.id(), Data: fmt.Appendf(nil, "%q", p.id())}
+// theEnd is what comes when all others have been published.
+func theEnd(topic string) ledger.Publication {
+	return ledger.Publication{Topic: topic, ID: topic + "-end", Last: true}
 }
 
-func (l *ledger) note(p published, receipt client.Receipt, err error) error {
-	p.acked, p.position = err == nil, receipt.Position
+// publish publishes, and notes what is known of it. Only an error other than "perhaps" fails.
+func (l *records) publish(ctx context.Context, c *client.Client, p ledger.Publication) error {
+	receipt, err := c.Publish(ctx, p.Topic, publication(p))
+	return l.note(p, receipt.Position, err)
+}
+
+// publication is what is sent: its data are its ID.
+func publication(p ledger.Publication) client.Publication {
+	return client.Publication{ID: p.ID, Data: fmt.Appendf(nil, "%q", p.ID)}
+}
+
+func (l *records) note(p ledger.Publication, at client.Position, err error) error {
+	p.Acked, p.Position = err == nil, at
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.all = append(l.all, p)
@@ -40,41 +55,35 @@ func (l *ledger) note(p published, receipt client.Receipt, err error) error {
 }
 
 // epochs counts the acknowledged publications by epoch.
-func (l *ledger) epochs() map[string]int {
+func (l *records) epochs() map[string]int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	found := make(map[string]int)
-	for _, p := range l.all {
-		if p.acked {
-			found[p.position.Epoch]++
-		}
-	}
-	return found
+	return ledger.Check(l.all, nil).Epochs
 }
 
 // follow notes what a subscription is told, until the last message of its topic or the end of ctx. The journal may have a beginning.
-func follow(ctx context.Context, s *client.Subscription, j *journal) error {
-	if len(j.entries) == 0 {
-		j.entries = append(j.entries, entry{kind: entryBegin, position: s.Position()})
+func follow(ctx context.Context, s *client.Subscription, j *ledger.Journal) error {
+	if len(j.Entries) == 0 {
+		j.Entries = append(j.Entries, ledger.Entry{Kind: ledger.Begin, Position: s.Position()})
 	}
 	for {
 		e, err := s.Next(ctx)
 		if err != nil {
-			return fmt.Errorf("%s of %s: %w", j.name, j.topic, err)
+			return fmt.Errorf("%s of %s: %w", j.Name, j.Topic, err)
 		}
 		switch e := e.(type) {
 		case *client.Message:
-			j.entries = append(j.entries, entry{kind: entryMessage, position: e.Position, id: e.ID})
+			j.Entries = append(j.Entries, ledger.Entry{Kind: ledger.Message, Position: e.Position, ID: e.ID})
 			if string(e.Data) != fmt.Sprintf("%q", e.ID) {
-				return fmt.Errorf("%s of %s: the data of %s is %s", j.name, j.topic, e.ID, e.Data)
+				return fmt.Errorf("%s of %s: the data of %s is %s", j.Name, j.Topic, e.ID, e.Data)
 			}
-			if strings.HasSuffix(e.ID, endID) {
+			if e.ID == theEnd(j.Topic).ID {
 				return nil
 			}
 		case *client.Gap:
-			j.entries = append(j.entries, entry{kind: entryGap, since: e.Since, until: e.Until})
+			j.Entries = append(j.Entries, ledger.Entry{Kind: ledger.Gap, Since: e.Since, Until: e.Until, Reason: string(e.Reason)})
 		case *client.Resubscribed:
-			j.entries = append(j.entries, entry{kind: entryResubscribed, position: e.Position, recovered: e.Recovered})
+			j.Entries = append(j.Entries, ledger.Entry{Kind: ledger.Resubscribed, Position: e.Position, Recovered: e.Recovered})
 		}
 	}
 }
@@ -105,14 +114,14 @@ func (g *group) wait(t *testing.T, what string) {
 	}
 }
 
-// report fails the test with what check complains about.
-func report(t *testing.T, l *ledger, journals []*journal) {
+// report fails the test with what the ledger complains about.
+func report(t *testing.T, l *records, journals []*ledger.Journal) {
 	t.Helper()
-	all := make([]journal, len(journals))
+	all := make([]ledger.Journal, len(journals))
 	for i, j := range journals {
 		all[i] = *j
 	}
-	complaints := check(l.all, all)
+	complaints := ledger.Check(l.all, all).Complaints
 	for _, c := range complaints[:min(len(complaints), 20)] {
 		t.Error(c)
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/duplex-websocket/duplex/client"
 	"github.com/duplex-websocket/duplex/hub"
 	"github.com/duplex-websocket/duplex/internal/faulty"
+	"github.com/duplex-websocket/duplex/internal/ledger"
 	"github.com/duplex-websocket/duplex/session"
 )
 
@@ -91,14 +92,14 @@ func (tr *trial) client(t *testing.T, user int) *client.Client {
 }
 
 // run lets everybody publish and subscribe and returns what they know.
-func (tr *trial) run(t *testing.T) (*ledger, []*journal) {
+func (tr *trial) run(t *testing.T) (*records, []*ledger.Journal) {
 	t.Helper()
 	tr.start(t)
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	var publishing, following group
-	var l ledger
-	var journals []*journal
+	var l records
+	var journals []*ledger.Journal
 	for user := range trialClients {
 		lives := []*client.Client{tr.client(t, user)}
 		if user%2 == 0 {
@@ -106,7 +107,7 @@ func (tr *trial) run(t *testing.T) (*ledger, []*journal) {
 		}
 		subscribed := make(chan error, trialSubs)
 		for k := range trialSubs {
-			j := &journal{name: fmt.Sprintf("client %d", user), topic: trialTopic(user + k)}
+			j := &ledger.Journal{Name: fmt.Sprintf("client %d", user), Topic: trialTopic(user + k)}
 			journals = append(journals, j)
 			following.run(func() error { return followLives(ctx, lives, j, subscribed) })
 		}
@@ -121,8 +122,9 @@ func (tr *trial) run(t *testing.T) (*ledger, []*journal) {
 	}
 	publishing.wait(t, "publishing")
 	for i := range trialTopics {
-		id := trialTopic(i) + endID
-		if _, err := tr.hub.Publish(ctx, trialTopic(i), hub.Publication{ID: id, Data: fmt.Appendf(nil, "%q", id)}); err != nil {
+		end := theEnd(trialTopic(i))
+		receipt, err := tr.hub.Publish(ctx, end.Topic, hub.Publication{ID: end.ID, Data: publication(end).Data})
+		if err := l.note(end, client.Position(receipt.Position), err); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -132,10 +134,10 @@ func (tr *trial) run(t *testing.T) (*ledger, []*journal) {
 }
 
 // followLives follows a topic through the lives of a user: when a client was closed, the next one goes on at its position.
-func followLives(ctx context.Context, lives []*client.Client, j *journal, subscribed chan<- error) error {
+func followLives(ctx context.Context, lives []*client.Client, j *ledger.Journal, subscribed chan<- error) error {
 	var since client.Position
 	for life, c := range lives {
-		s, err := c.Subscribe(ctx, j.topic, &client.SubscribeOptions{Since: since})
+		s, err := c.Subscribe(ctx, j.Topic, &client.SubscribeOptions{Since: since})
 		if life == 0 {
 			subscribed <- err
 		}
@@ -151,7 +153,7 @@ func followLives(ctx context.Context, lives []*client.Client, j *journal, subscr
 }
 
 // publish publishes in bursts, whose order must be kept too; half of them in each life.
-func (tr *trial) publish(ctx context.Context, lives []*client.Client, user int, l *ledger) error {
+func (tr *trial) publish(ctx context.Context, lives []*client.Client, user int, l *records) error {
 	c := lives[0]
 	for round := range trialRounds {
 		if round == trialRounds/2 && len(lives) > 1 {
@@ -161,17 +163,17 @@ func (tr *trial) publish(ctx context.Context, lives []*client.Client, user int, 
 			c = lives[1]
 		}
 		var sent [trialBurst]*client.Publishing
-		var known [trialBurst]published
+		var known [trialBurst]ledger.Publication
 		for i := range sent {
-			known[i] = published{topic: trialTopic(user + round), publisher: user, seq: round*trialBurst + i + 1}
+			known[i] = of(trialTopic(user+round), user, round*trialBurst+i+1)
 			var err error
-			if sent[i], err = c.Send(ctx, known[i].topic, known[i].publication()); err != nil {
+			if sent[i], err = c.Send(ctx, known[i].Topic, publication(known[i])); err != nil {
 				return err
 			}
 		}
 		for i := range sent {
 			receipt, err := sent[i].Receipt(ctx)
-			if err := l.note(known[i], receipt, err); err != nil {
+			if err := l.note(known[i], receipt.Position, err); err != nil {
 				return err
 			}
 		}
@@ -220,7 +222,7 @@ func TestBadNetwork(t *testing.T) {
 			}
 			gaps := 0
 			for _, j := range journals {
-				if !j.complete() {
+				if !j.Complete() {
 					gaps++
 				}
 			}
@@ -238,8 +240,8 @@ func TestNothingIsLost(t *testing.T) {
 	l, journals := tr.run(t)
 	report(t, l, journals)
 	for _, j := range journals {
-		if !j.complete() {
-			t.Errorf("%s of %s was told of a gap", j.name, j.topic)
+		if !j.Complete() {
+			t.Errorf("%s of %s was told of a gap", j.Name, j.Topic)
 		}
 	}
 	if st := tr.proxy.Stats(); st.Cuts == 0 || st.Late == 0 || st.Replays == 0 {

@@ -1,0 +1,194 @@
+package ledger
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/duplex-websocket/duplex/client"
+)
+
+// reader reads one journal from its beginning to its end.
+type reader struct {
+	book    *book
+	journal *Journal
+	line    *line
+	counts  *Counts
+
+	at         client.Position // up to here everything is accounted for
+	gaps       []Entry         // told until now
+	seen       map[string]bool // topic and ID, in this epoch
+	left       map[string]bool // epochs that are over
+	lastSeq    map[source]int  // in this epoch
+	lastCame   map[string]bool // topics whose last message has come
+	wantGap    bool            // a resubscription said that something is lost
+	complaints []string
+}
+
+// source is where the messages come from that have an order of their own.
+type source struct{ topic, publisher string }
+
+const maxComplaints = 5 // of one journal
+
+func newReader(b *book, j *Journal, c *Counts) *reader {
+	return &reader{
+		book: b, journal: j, line: b.line(j.Topic), counts: c,
+		seen: make(map[string]bool), left: make(map[string]bool), lastSeq: make(map[source]int), lastCame: make(map[string]bool),
+	}
+}
+
+func (r *reader) complain(format string, args ...any) {
+	if len(r.complaints) < maxComplaints {
+		r.complaints = append(r.complaints, r.journal.Name+" of "+r.journal.Topic+": "+fmt.Sprintf(format, args...))
+	}
+}
+
+func (r *reader) run() {
+	entries := r.journal.Entries
+	if len(entries) == 0 || entries[0].Kind != Begin || entries[0].Position.Epoch == "" {
+		r.complain("does not say where it begins")
+		return
+	}
+	r.at = entries[0].Position
+	for _, e := range entries[1:] {
+		switch e.Kind {
+		case Message:
+			r.counts.Delivered++
+			r.message(e)
+		case Gap:
+			r.counts.Gaps[e.Reason]++
+			r.wantGap = false
+			r.gaps = append(r.gaps, e)
+		case Resubscribed:
+			r.resubscribed(e)
+		case Begin:
+			r.complain("begins twice")
+		}
+	}
+	for _, topic := range r.line.last {
+		if !r.lastCame[topic] {
+			r.complain("does not have the last message of %s; the journal ends at %s", topic, show(r.at))
+		}
+	}
+}
+
+// resubscribed: a subscription goes on where it was, or says that it does not.
+func (r *reader) resubscribed(e Entry) {
+	r.wantGap = !e.Recovered
+	if !e.Recovered {
+		r.counts.Unrecovered++
+		return
+	}
+	r.counts.Recovered++
+	if e.Position.Epoch == r.at.Epoch && e.Position.Offset < r.at.Offset {
+		r.complain("goes on at %s, but was at %s already", show(e.Position), show(r.at))
+		return
+	}
+	if e.Position.Epoch != r.at.Epoch {
+		r.nextEpoch(e.Position.Epoch)
+	}
+	r.account(e.Position.Offset + 1) // it may be further than the last message: where an earlier resubscription began, behind its gap
+	r.at = e.Position
+}
+
+func (r *reader) message(e Entry) {
+	topic := r.journal.Topic
+	if e.Topic != "" {
+		topic = e.Topic
+	}
+	if r.wantGap {
+		r.complain("%s comes although something is lost and no gap was told", e.ID)
+		r.wantGap = false
+	}
+	if e.Position.Epoch != r.at.Epoch {
+		r.nextEpoch(e.Position.Epoch)
+	}
+	if e.Position.Offset <= r.at.Offset {
+		r.complain("%s at %s comes behind %s", e.ID, show(e.Position), show(r.at))
+		return
+	}
+	key := topic + " " + e.ID
+	if r.seen[key] {
+		r.complain("%s comes twice, the second time at %s", e.ID, show(e.Position))
+	}
+	r.seen[key] = true
+	r.account(e.Position.Offset)
+	r.at = e.Position
+	r.compare(topic, e)
+}
+
+// compare holds a message to what its publisher and the other subscribers know of it.
+func (r *reader) compare(topic string, e Entry) {
+	t := r.book.topic(topic)
+	if other, known := t.ids[e.Position]; known && other != e.ID {
+		r.complain("%s is at %s, where somebody else got %s", e.ID, show(e.Position), other)
+	}
+	t.ids[e.Position] = e.ID
+	t.delivered[e.ID] = true
+	p := t.byID[e.ID]
+	if p == nil {
+		r.complain("%s of %s was never published", e.ID, topic)
+		return
+	}
+	if p.Acked && p.Position.Epoch == e.Position.Epoch && p.Position != e.Position {
+		r.complain("%s is at %s, and its publisher was told %s", e.ID, show(e.Position), show(p.Position))
+	}
+	if p.Last {
+		r.lastCame[topic] = true
+	}
+	if p.Seq == 0 {
+		return
+	}
+	from := source{topic, p.Publisher}
+	if r.lastSeq[from] > p.Seq {
+		r.complain("%s comes behind number %d of its publisher", e.ID, r.lastSeq[from])
+	}
+	r.lastSeq[from] = p.Seq
+}
+
+// nextEpoch accounts for all that was left of the epoch before, and for the ones that the subscriber has never seen.
+func (r *reader) nextEpoch(epoch string) {
+	if r.left[epoch] {
+		r.complain("epoch %s comes back", epoch)
+	}
+	r.account(^uint64(0))
+	r.left[r.at.Epoch] = true
+	r.at = client.Position{Epoch: epoch}
+	clear(r.seen)
+	clear(r.lastSeq)
+}
+
+// account demands a gap for every acknowledged message between what is known and an offset of the same epoch.
+func (r *reader) account(before uint64) {
+	list := r.line.acked[r.at.Epoch]
+	from, _ := slices.BinarySearchFunc(list, r.at.Offset, func(p *Publication, known uint64) int {
+		if p.Position.Offset <= known {
+			return -1
+		}
+		return 1
+	})
+	for _, p := range list[from:] {
+		if p.Position.Offset >= before {
+			return
+		}
+		i := slices.IndexFunc(r.gaps, func(g Entry) bool { return covers(&g, p) })
+		if i < 0 {
+			r.complain("%s at %s is missing, and no gap was told", p.ID, show(p.Position))
+			continue
+		}
+		r.counts.Missed[r.gaps[i].Reason]++
+	}
+}
+
+// covers reports whether a gap says that a message is lost. A gap from one epoch to another is about all that follows in the first
+// and all that comes before in the second.
+func covers(g *Entry, p *Publication) bool {
+	if g.Topic != "" && g.Topic != p.Topic {
+		return false
+	}
+	afterSince := p.Position.Epoch == g.Since.Epoch && p.Position.Offset > g.Since.Offset
+	beforeUntil := p.Position.Epoch == g.Until.Epoch && p.Position.Offset <= g.Until.Offset
+	if g.Since.Epoch == g.Until.Epoch {
+		return afterSince && beforeUntil
+	}
+	return afterSince || beforeUntil
+}
