@@ -34,6 +34,7 @@ func (l *loader) check() {
 		}
 	}
 	l.checkTopics(c.Topics)
+	l.checkBus()
 	l.adopt("tokens", c.Tokens.Validate())
 	l.adopt("webhooks", c.Webhooks.Validate())
 	l.adopt("api", c.API.Validate())

@@ -197,6 +197,35 @@ func TestMistakes(t *testing.T) {
 			"webhooks.secret-file: is needed",
 		}},
 		{"a secret is not shown", "api: {keys: [open sesame, 12345678901234567890]}\n", []string{"duplex.yaml:1: api.keys[0]: a key has 20 to 255 characters"}},
+		{"both", "data: d\nnats: [nats://a:4222]\n", []string{"duplex.yaml:2: nats: there is data ("}},
+		{"address of NATS", "nats: [a.example, 'http://a:80', 'nats://:4222']\n", []string{
+			`duplex.yaml:1: nats: "a.example" is not the address of a NATS server; write for instance nats://10.0.0.7:4222`, `"http://a:80" is not`, `"nats://:4222" is not`,
+		}},
+		{"password in the address", "nats: ['nats://me:sesame@a:4222']\n", []string{"duplex.yaml:1: nats: an address has neither user nor password, as others see it; give bus.user and bus.password-file"}},
+		{"user alone", "nats: [nats://a:4222]\nbus: {user: me}\n", []string{"duplex.yaml:2: bus.user: a user needs a password; give bus.password-file (--bus-password-file) too"}},
+		{"password alone", "nats: [nats://a:4222]\nbus: {password-file: p}\n", []string{"bus.password-file: a password needs its user"}},
+		{"credentials twice", "nats: [nats://a:4222]\nbus:\n  credentials-file: c\n  user: me\n  password-file: p\n", []string{"duplex.yaml:4: bus.user: there are credentials ("}},
+		{"certificate for NATS without key", "nats: [tls://a:4222]\nbus: {cert: c}\n", []string{"bus.cert: a certificate needs its key; give bus.key (--bus-key) too"}},
+		{"name of the bus", "bus: {name: a.b}\n", []string{`duplex.yaml:1: bus.name: "a.b" is not a name; write up to 32 letters, digits, - and _`}},
+		{"sync", "data: d\nbus: {sync: sometimes}\n", []string{`bus.sync: "sometimes" is neither always, auto nor a duration such as 1s`}},
+		{"seldom", "data: d\nbus: {sync: 1h}\n", []string{"bus.sync: 1h is out of range; it must be at least 100ms and at most 10m, or always"}},
+		{"message too large for the bus", "data: d\ntopics: [{pattern: a, max-bytes: 64MiB}]\n", []string{"topics[0].max-bytes: with data or nats a message has at most 48MiB"}},
+		{"of no use", "node: a\nbus: {ca: f, replicas: 3}\n", []string{"node: it needs cluster (--cluster)", "bus.ca: it needs nats (--nats)", "bus.replicas: it needs data (--data) with cluster, or nats"}},
+		{"copies alone", "data: d\nbus: {replicas: 3}\n", []string{"bus.replicas: 3 copies need as many servers, and there are 1"}},
+		{"cluster without data", "cluster: [a=localhost:1, b=localhost:2, c=localhost:3]\nnode: a\n", []string{"duplex.yaml:1: cluster: it needs data (--data), a directory"}},
+		{"cluster of NATS", "cluster: [a=localhost:1, b=localhost:2, c=localhost:3]\nnode: a\nnats: [nats://a:4222]\n", []string{"cluster: it needs data (--data) instead of nats"}},
+		{"cluster of one", "data: d\ncluster: [a=localhost:1]\nnode: a\n", []string{"cluster: a cluster has 2 to 32 servers; name all of them, this one too"}},
+		{"cluster without node", "data: d\ncluster: [a=localhost:1, b=localhost:2, c=localhost:3]\n", []string{"duplex.yaml:2: cluster: which of them is this server? give node (--node), one of: a, b, c"}},
+		{"cluster of others", "data: d\ncluster: [a=localhost:1, b=localhost:2, c=localhost:3]\nnode: d\n", []string{`duplex.yaml:3: node: "d" is none of the servers of the cluster; there are: a, b, c`}},
+		{"no server of a cluster", "data: d\ncluster: [a=localhost:1, localhost:2, c=localhost:3]\nnode: a\n", []string{`cluster: "localhost:2" is not a server of a cluster; write NAME=HOST:PORT`}},
+		{"no port of a cluster", "data: d\ncluster: [a=localhost:1, b=localhost, c=localhost:3]\nnode: a\n", []string{`cluster: "b=localhost" is not a server of a cluster`}},
+		{"one address twice", "data: d\ncluster: [a=localhost:1, b=localhost:1, c=localhost:3]\nnode: a\n", []string{"cluster: b=localhost:1 has its name or its address in common with another server"}},
+		{"cluster without secret", "data: d\ncluster: [a=10.0.0.7:1, b=10.0.0.8:1, c=10.0.0.9:1]\nnode: a\n", []string{
+			"duplex.yaml:2: cluster: whoever can reach 10.0.0.7:1 would be one of the servers; give bus.cluster-secret-file (--bus-cluster-secret-file), the same secret on each",
+		}},
+		{"cluster with half of TLS", "data: d\ncluster: ['a=[::1]:1', 'b=[::1]:2', 'c=[::1]:3']\nnode: a\nbus: {cluster-cert: c, cluster-key: k}\n", []string{
+			"bus.cluster-cert: with TLS every server shows a certificate to every other: bus.cluster-cert, bus.cluster-key and bus.cluster-ca belong together",
+		}},
 		{"several", "lisen: :80\nlog: {level: loud}\ntls: {cert: a}\n", []string{
 			"duplex.yaml:1: there is no key \"lisen\"; did you mean listen?", "duplex.yaml:2: log.level", "duplex.yaml:3: tls.cert",
 		}},
@@ -216,6 +245,39 @@ func TestMistakes(t *testing.T) {
 				t.Errorf("%q", err)
 			}
 		})
+	}
+}
+
+// TestBus: what follows from the settings of the bus, and what is only odd.
+func TestBus(t *testing.T) {
+	const cluster = "data: d\nnode: a\ncluster: [a=localhost:1, b=localhost:2, c=localhost:3"
+	for _, c := range []struct {
+		file     string
+		durable  bool
+		replicas int
+		always   bool
+		every    time.Duration
+		warnings int
+	}{
+		{"", false, 1, false, time.Second, 0},
+		{"data: d\n", true, 1, false, time.Second, 0},
+		{"data: d\nbus: {sync: always}\n", true, 1, true, 0, 0},
+		{"data: d\nbus: {sync: 1m}\n", true, 1, false, time.Minute, 0},
+		{"nats: [nats://a.example, 'tls://[::1]:4222']\nbus: {replicas: 3}\n", true, 3, false, time.Second, 0},
+		{cluster + "]\n", true, 3, true, time.Second, 0},
+		{cluster + ", d=localhost:4, e=localhost:5]\nbus: {replicas: 5, sync: 200ms}\n", true, 5, false, 200 * time.Millisecond, 0},
+		{"data: d\nnode: a\ncluster: [a=localhost:1, b=localhost:2]\n", true, 2, true, time.Second, 1},
+		{"data: d\nnode: a\ncluster: [a=n1:1, b=n2:1, c=n3:1]\nbus: {cluster-secret-file: s}\n", true, 3, true, time.Second, 0},
+	} {
+		l := load(t, Input{File: write(t, c.file)})
+		always, every := l.SyncAlways()
+		if l.Durable() != c.durable || l.Replicas() != c.replicas || always != c.always || !always && every != c.every || len(l.Warnings) != c.warnings {
+			t.Errorf("%q: %v, %d, %v, %v, %q", c.file, l.Durable(), l.Replicas(), always, every, l.Warnings)
+		}
+	}
+	peers := load(t, Input{Flags: map[string][]string{"data": {"d"}, "node": {"a"}, "cluster": {"a=localhost:1", "b=localhost:2", "c=localhost:3"}}}).Peers()
+	if !slices.Equal(peers, []Peer{{"a", "localhost:1"}, {"b", "localhost:2"}, {"c", "localhost:3"}}) {
+		t.Errorf("%q", peers)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -171,9 +172,13 @@ func (f *field) kind() string {
 		return "SIZE"
 	case f.typ == reflect.TypeFor[time.Duration]():
 		return "DURATION"
-	case f.name == "cert" || f.name == "key" || strings.HasSuffix(f.name, "-file"):
+	case f.typ.Kind() == reflect.String && fileName.MatchString(f.name):
 		return "FILE"
-	case f.name == "url":
+	case f.path == "data":
+		return "DIR"
+	case f.path == "cluster":
+		return "NAME=HOST:PORT"
+	case f.path == "nats", f.name == "url":
 		return "URL"
 	case f.name == "listen":
 		return "HOST:PORT"
@@ -182,6 +187,9 @@ func (f *field) kind() string {
 	}
 	return "N"
 }
+
+// fileName matches settings that name a file.
+var fileName = regexp.MustCompile(`^(.*-)?(ca|cert|key|file)$`)
 
 func flagOf(path string) string { return strings.ReplaceAll(path, ".", "-") }
 func envOf(path string) string {
