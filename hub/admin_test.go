@@ -129,30 +129,43 @@ func TestOperators(t *testing.T) {
 		}
 		f.subscribe(bob, "y", SubscribeOptions{})
 		at := f.publish(bob, "z", "1")
-		if page := f.hub.Topics(TopicQuery{}); fmt.Sprint(page.Topics) != fmt.Sprintf("[{x > 3 0 0} {y > 1 0 0} {z > 0 1 %d}]", at.Offset) || page.More {
+		ctx := context.Background()
+		topics := func(q TopicQuery) TopicPage { page, err := f.hub.Topics(ctx, q); f.check(err); return page }
+		sessions := func(q SessionQuery) SessionPage { page, err := f.hub.Sessions(ctx, q); f.check(err); return page }
+		unsubscribe := func(who Selector) int {
+			n, err := f.hub.Unsubscribe(ctx, who, "x", Errorf(CodeForbidden, "go"))
+			f.check(err)
+			return n
+		}
+		disconnect := func(who Selector) int {
+			n, err := f.hub.Disconnect(ctx, who, End{Code: EndDisconnected})
+			f.check(err)
+			return n
+		}
+		if page := topics(TopicQuery{}); fmt.Sprint(page.Topics) != fmt.Sprintf("[{x > 3 0 0} {y > 1 0 0} {z > 0 1 %d}]", at.Offset) || page.More {
 			t.Errorf("topics: %+v", page)
 		}
-		if page := f.hub.Topics(TopicQuery{Limit: 1, After: "x"}); len(page.Topics) != 1 || page.Topics[0].Name != "y" || !page.More {
+		if page := topics(TopicQuery{Limit: 1, After: "x"}); len(page.Topics) != 1 || page.Topics[0].Name != "y" || !page.More {
 			t.Errorf("a page of topics: %+v", page)
 		}
-		if page := f.hub.Topics(TopicQuery{Pattern: "a.b"}); len(page.Topics) != 0 {
+		if page := topics(TopicQuery{Pattern: "a.b"}); len(page.Topics) != 0 {
 			t.Errorf("no topics: %+v", page)
 		}
-		page := f.hub.Sessions(SessionQuery{Selector: Selector{User: "ann"}, Limit: 1})
+		page := sessions(SessionQuery{Selector: Selector{User: "ann"}, Limit: 1})
 		if len(page.Sessions) != 1 || !page.More || page.Sessions[0].ID != "1" || page.Sessions[0].User != "ann" || !slices.Equal(page.Sessions[0].Topics, []string{"x"}) {
 			t.Errorf("sessions: %+v", page)
 		}
-		if page := f.hub.Sessions(SessionQuery{After: "1"}); len(page.Sessions) != 2 || page.More {
+		if page := sessions(SessionQuery{After: "1"}); len(page.Sessions) != 2 || page.More {
 			t.Errorf("sessions after the first: %+v", page)
 		}
-		if n := f.hub.Unsubscribe(Selector{User: "ann", Session: "2"}, "x", Errorf(CodeForbidden, "go")); n != 1 {
+		if n := unsubscribe(Selector{User: "ann", Session: "2"}); n != 1 {
 			t.Errorf("%d were unsubscribed", n)
 		}
 		a2.expect(t, "x unsubscribed forbidden")
-		if n := f.hub.Unsubscribe(Selector{}, "x", Errorf(CodeForbidden, "go")) + f.hub.Disconnect(Selector{}, End{}); n != 0 {
+		if n := unsubscribe(Selector{}) + disconnect(Selector{}); n != 0 {
 			t.Errorf("an empty selector picks %d", n)
 		}
-		if n := f.hub.Disconnect(Selector{User: "ann"}, End{Code: EndDisconnected}); n != 2 {
+		if n := disconnect(Selector{User: "ann"}); n != 2 {
 			t.Errorf("%d were disconnected", n)
 		}
 		synctest.Wait()
@@ -204,6 +217,13 @@ func TestIdentityEnds(t *testing.T) {
 	})
 }
 
+func (f *fixture) check(err error) {
+	f.Helper()
+	if err != nil {
+		f.Error(err)
+	}
+}
+
 // A hook that panics, or fails, refuses and harms nothing.
 func TestHooks(t *testing.T) {
 	f := newFixture(t, Options{Hooks: Hooks{
@@ -250,7 +270,7 @@ func TestSuspend(t *testing.T) {
 			f.subscribe(bob, "x", SubscribeOptions{})
 			f.subscribe(bob, "y", SubscribeOptions{})
 			bob.Suspend(5 * time.Second)
-			if s := f.hub.Stats(); s.Subscribers != 1 || s.Subscriptions != 1 || len(f.hub.Sessions(SessionQuery{}).Sessions) != 1 {
+			if s := f.hub.Stats(); s.Subscribers != 1 || s.Subscriptions != 1 || len(f.hub.sessions(SessionQuery{}).Sessions) != 1 {
 				t.Errorf("while it is away: %+v", s)
 			}
 			f.publish(ann, "x", "1") // is not delivered to it

@@ -39,6 +39,9 @@ func (h *Hub) Do(command string, data []byte) (answer []byte) {
 	f := h.commands.all[command]
 	h.commands.mu.RUnlock()
 	if f == nil {
+		f = h.own(command)
+	}
+	if f == nil {
 		h.options.Logger.Warn("another node sends a command that is not known here", "command", command)
 		return nil
 	}

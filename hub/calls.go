@@ -72,13 +72,14 @@ type PresentUser struct {
 	Connections int
 }
 
-// Selector picks subscribers. At least one field must be set; if both are, both must match.
+// Selector picks subscribers. At least one of User and Session must be set; if both are, both must match.
 type Selector struct {
 	User    string
 	Session string
+	Here    bool // only those of this node; default: of all nodes of the broker
 }
 
-// SessionQuery asks for the subscribers of this hub.
+// SessionQuery asks for subscribers.
 type SessionQuery struct {
 	Selector        // default: all
 	After    string // continue behind this session id
@@ -95,7 +96,7 @@ type SessionInfo struct {
 	Queued    int      // messages that wait because it is slow
 }
 
-// SessionPage answers a SessionQuery, sorted by ID.
+// SessionPage answers a SessionQuery, sorted by ID. It has fewer than Limit sessions, and More, when they have very many topics.
 type SessionPage struct {
 	Sessions []SessionInfo
 	More     bool
@@ -112,7 +113,7 @@ type TopicQuery struct {
 type TopicInfo struct {
 	Name        string
 	Rule        string // the Pattern of its Rule, or ""
-	Subscribers int    // subscriptions at this hub, those through patterns not included
+	Subscribers int    // subscriptions on all nodes, those through patterns not included
 	Messages    int    // kept in its history
 	Offset      uint64 // of its last message, or 0
 }

@@ -23,9 +23,12 @@ type Hub struct {
 	rules   atomic.Pointer[ruleset]
 	limits  atomic.Pointer[limits]
 
-	handlers  handlers
-	commands  commands
-	meanwhile int // immutable: meanwhileMessages, but in tests
+	handlers     handlers
+	commands     commands
+	boards       boards
+	departures   departures
+	replacements replacements
+	meanwhile    int // immutable: meanwhileMessages, but in tests
 
 	mu          sync.Mutex
 	topics      map[string]*place      // with subscribers here; guarded by mu, as is all below
@@ -156,6 +159,10 @@ func (h *Hub) publish(ctx context.Context, r *rule, m *Message, p *Publication) 
 
 // Deliver implements Node: it is for the broker.
 func (h *Hub) Deliver(at string, m *Message) {
+	if reserved(m.Topic) {
+		h.posted(at, m)
+		return
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	var t *place
@@ -193,6 +200,7 @@ func (h *Hub) Deliver(at string, m *Message) {
 
 // Missed implements Node: it is for the broker.
 func (h *Hub) Missed(at string, reason GapReason, until Position) {
+	h.missedPosts(at)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
@@ -211,6 +219,9 @@ func (h *Hub) Missed(at string, reason GapReason, until Position) {
 		}
 	}
 }
+
+// Keeps implements Node: it is for the broker.
+func (h *Hub) Keeps(at string) bool { return reserved(at) || h.rules.Load().least(at) > 0 }
 
 // PresenceChanged implements Node: it is for the broker.
 func (h *Hub) PresenceChanged(topic string, who Publisher, here bool) {

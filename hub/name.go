@@ -10,7 +10,7 @@ import (
 const MaxName = 255
 
 // CheckTopic reports whether name can be a topic: one or more parts divided by dots, as NATS subjects are. A part is not
-// empty and has only visible characters other than `*` and `>`. The error is an *Error with CodeBadTopic.
+// empty and has only visible characters other than `*` and `>`. Names that begin with `$` are the hub's own. The error is an *Error with CodeBadTopic.
 func CheckTopic(name string) error {
 	if err := checkParts(name); err != nil {
 		return err
@@ -48,6 +48,8 @@ func checkParts(name string) error {
 		return Errorf(CodeBadTopic, "a topic has at most %d bytes, not %d", MaxName, len(name))
 	case !utf8.ValidString(name):
 		return Errorf(CodeBadTopic, "a topic is UTF-8")
+	case reserved(name):
+		return Errorf(CodeBadTopic, "%q: what begins with $ is the server's own", name)
 	}
 	for part := range strings.SplitSeq(name, ".") {
 		if part == "" {
@@ -68,8 +70,12 @@ func isPattern(s string) bool { return strings.ContainsAny(s, "*>") }
 // Match reports whether a valid pattern matches a valid topic.
 func Match(pattern, topic string) bool { return Covers(pattern, topic) }
 
-// Covers reports whether pattern matches every topic that other, a topic or a pattern, matches. Both are valid.
+// Covers reports whether pattern matches every topic that other, a topic or a pattern, matches. Both are valid. The hub's own topics are
+// matched by no pattern that begins with `*` or `>`.
 func Covers(pattern, other string) bool {
+	if reserved(other) && !reserved(pattern) {
+		return false
+	}
 	for {
 		p, pRest, pMore := strings.Cut(pattern, ".")
 		o, oRest, oMore := strings.Cut(other, ".")

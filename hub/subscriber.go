@@ -1,8 +1,6 @@
 package hub
 
 import (
-	"context"
-	"iter"
 	"maps"
 	"slices"
 	"time"
@@ -28,6 +26,9 @@ type Connecting struct {
 	Session  string
 	Identity Identity
 	Sink     Sink
+	// Turn counts the connections of a session over all nodes, from 1 for the first. Those with a lower one that are on other nodes end too,
+	// in a moment. 0: there are none.
+	Turn uint64
 }
 
 // inheritance is how long a subscriber may take to claim the presence of the one whose place it took.
@@ -39,6 +40,7 @@ type Subscriber struct {
 	id    string    // immutable
 	sink  Sink      // immutable
 	since time.Time // immutable
+	turn  uint64    // immutable
 
 	// Guarded by hub.mu.
 	identity  *Identity
@@ -64,7 +66,7 @@ func (h *Hub) Connect(c Connecting) (*Subscriber, error) {
 		return nil, Errorf(CodeBadRequest, "a session's id is 1 to %d bytes", MaxName)
 	}
 	s := &Subscriber{
-		hub: h, id: c.Session, sink: c.Sink, since: time.Now(), identity: &c.Identity, subs: make(map[string]*subscription),
+		hub: h, id: c.Session, sink: c.Sink, since: time.Now(), turn: c.Turn, identity: &c.Identity, subs: make(map[string]*subscription),
 	}
 	h.mu.Lock()
 	if h.closed {
@@ -75,7 +77,10 @@ func (h *Hub) Connect(c Connecting) (*Subscriber, error) {
 	h.subscribers[s.id] = s
 	s.watchExpiry()
 	h.mu.Unlock()
-	h.leave(user, leave)
+	h.leaveLater(user, leave)
+	if c.Turn > 1 {
+		h.replaceElsewhere(replacement{s.id, c.Identity.User, c.Turn})
+	}
 	return s, nil
 }
 
@@ -127,41 +132,7 @@ func (s *Subscriber) leaveInherited() {
 	s.inherited = nil
 	user := s.identity.User
 	s.hub.mu.Unlock()
-	s.hub.leave(user, left)
-}
-
-// departure is what the broker holds for a subscription that has ended, and is to be given back.
-type departure struct {
-	at                         string
-	followed, watched, entered bool
-}
-
-// leave gives back what the broker holds for subscriptions of a user that have ended.
-func (h *Hub) leave(user string, ended []departure) {
-	for _, d := range ended {
-		if d.followed {
-			h.broker.Unfollow(h, d.at)
-		}
-		if d.watched {
-			h.broker.Unwatch(h, d.at)
-		}
-		if !d.entered {
-			continue
-		}
-		ctx, cancel := context.WithTimeout(context.Background(), LeaseTime/3)
-		if err := h.broker.Leave(ctx, h, d.at, user); err != nil {
-			h.options.Logger.Warn("presence outlasts a connection", "topic", d.at, "error", err)
-		}
-		cancel()
-	}
-}
-
-// absences are departures from topics of which nothing but the presence was left.
-func absences(topics iter.Seq[string]) (ended []departure) {
-	for topic := range topics {
-		ended = append(ended, departure{at: topic, entered: true})
-	}
-	return ended
+	s.hub.leaveLater(user, left)
 }
 
 // ID returns the session's id.
@@ -227,7 +198,7 @@ func (s *Subscriber) recheck() {
 	}
 	user := s.identity.User
 	h.mu.Unlock()
-	h.leave(user, left)
+	h.leaveLater(user, left)
 }
 
 // dismiss ends a subscription and tells the sink. It returns what is to be left. The caller holds mu.
@@ -332,7 +303,7 @@ func (s *Subscriber) Suspend(patience time.Duration) {
 	}
 	user := s.identity.User
 	h.mu.Unlock()
-	h.leave(user, leave)
+	h.leaveLater(user, leave)
 }
 
 // Close takes the subscriber out of all its topics. It does not call Sink.End. A second call does nothing.
@@ -341,7 +312,7 @@ func (s *Subscriber) Close() {
 	leave := s.closeLocked()
 	user := s.identity.User
 	s.hub.mu.Unlock()
-	s.hub.leave(user, leave)
+	s.hub.leaveLater(user, leave)
 }
 
 // closeLocked returns what is to be left. The caller holds mu.

@@ -160,8 +160,8 @@ func TestRefresh(t *testing.T) {
 	ann.send(`{"type":"publish","id":6,"topic":"b","data":1}`)
 	ann.expect(`{"type":"message","topic":"b","offset":1,"time":*,"from":{"user":"ann"},"data":1}`)
 	ann.read()
-	if n := f.hub.Disconnect(hub.Selector{User: "ann"}, hub.End{Code: hub.EndTokenRevoked, Message: "revoked"}); n != 1 {
-		t.Errorf("%d were disconnected", n)
+	if n, err := f.hub.Disconnect(f.ctx, hub.Selector{User: "ann"}, hub.End{Code: hub.EndTokenRevoked, Message: "revoked"}); n != 1 || err != nil {
+		t.Errorf("%d were disconnected, %v", n, err)
 	}
 	ann.closed(4401, "token-revoked")
 }

@@ -275,8 +275,8 @@ func TestSubEvents(t *testing.T) {
 	stdout.await(t, `{"type":"(gap)","topic":"chat.a","reason":"epoch","since":{"epoch":"old","offset":7},"until":{"epoch":"\w+","offset":0}}`)
 	r := program(t, "presence", "chat.a", "--server", s.url, "--token", "bob")
 	wantResult(t, r, exitOK, `{"topic":"chat.a","count":1,"connections":1,"users":[{"user":"ann","connections":1}]}`+"\n", "")
-	if n := s.hub.Unsubscribe(hub.Selector{User: "ann"}, "chat.a", hub.Errorf(hub.CodeForbidden, "no more")); n != 1 {
-		t.Errorf("%d subscriptions ended", n)
+	if n, err := s.hub.Unsubscribe(t.Context(), hub.Selector{User: "ann"}, "chat.a", hub.Errorf(hub.CodeForbidden, "no more")); n != 1 || err != nil {
+		t.Errorf("%d subscriptions ended, %v", n, err)
 	}
 	if code := <-ended; code != exitAbnormal {
 		t.Errorf("exit code %d", code)
@@ -295,7 +295,9 @@ func TestSubDisconnected(t *testing.T) {
 		ended <- run(t.Context(), []string{"sub", "chat.a", "--server", s.url, "--token", "ann", "--last", "1"}, stdout, stderr)
 	}()
 	stdout.await(t, `("data":1)`)
-	s.hub.Disconnect(hub.Selector{User: "ann"}, hub.End{Code: hub.EndDisconnected, Message: "out"})
+	if _, err := s.hub.Disconnect(t.Context(), hub.Selector{User: "ann"}, hub.End{Code: hub.EndDisconnected, Message: "out"}); err != nil {
+		t.Error(err)
+	}
 	if code := <-ended; code != exitAbnormal {
 		t.Errorf("exit code %d", code)
 	}

@@ -43,7 +43,10 @@ func main() {
 	for goals := range 3 {
 		push(ctx, h, "scores.tea-coffee", map[string]int{"tea": goals})
 		if goals == 1 { // the connection is lost, and made again; the third goal is not
-			h.Disconnect(hub.Selector{User: h.Sessions(hub.SessionQuery{}).Sessions[0].User}, hub.End{Code: hub.EndRestart, Reconnect: true})
+			all, err := h.Sessions(ctx, hub.SessionQuery{})
+			check(err)
+			_, err = h.Disconnect(ctx, hub.Selector{User: all.Sessions[0].User}, hub.End{Code: hub.EndRestart, Reconnect: true})
+			check(err)
 		}
 	}
 	for messages := 0; messages < 3; {

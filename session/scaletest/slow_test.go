@@ -218,7 +218,8 @@ func (f *fixture) run(t *testing.T, topic string) {
 		}
 	})
 	f.wait(t, "subscriptions", func() bool {
-		return f.hub.Topics(hub.TopicQuery{Pattern: topic}).Topics[0].Subscribers == len(f.fast)+len(f.slow)
+		page, err := f.hub.Topics(f.ctx, hub.TopicQuery{Pattern: topic})
+		return err == nil && page.Topics[0].Subscribers == len(f.fast)+len(f.slow)
 	})
 	f.fill(t)
 	begun := f.delivered.Load()

@@ -19,9 +19,10 @@ type Options struct {
 	Hub *hub.Hub // required
 
 	// Revoke refuses a user's tokens from now on; the API ends the sessions. Nil: revoke answers that there are no tokens.
-	Revoke func(user string) error
+	Revoke func(ctx context.Context, user string) error
 
-	// Shed tells a part of the clients, a fraction from 0 to 1, to come back elsewhere, and returns how many. Nil: shed answers unavailable.
+	// Shed tells a part of the clients of this node, a fraction from 0 to 1, to come back elsewhere, and returns how many. It goes on when ctx ends.
+	// Nil: shed answers unavailable.
 	Shed func(ctx context.Context, fraction float64) (int, error)
 
 	// Local reports whether the server listens on a loopback address only and lets anyone in. Then, as long as there are no keys, the
@@ -56,7 +57,13 @@ func New(c Config, o Options) (*API, error) {
 		o.Logger = slog.Default()
 	}
 	a := &API{options: o, working: make(chan struct{}, maxAtOnce)}
-	return a, a.Reload(c)
+	if err := a.Reload(c); err != nil {
+		return nil, err
+	}
+	if o.Hub != nil {
+		o.Hub.HandleCommand(commandShed, a.shedForOthers)
+	}
+	return a, nil
 }
 
 // Reload replaces the configuration at once; after an error everything stays as it was.

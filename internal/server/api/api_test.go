@@ -282,7 +282,7 @@ func TestRevoke(t *testing.T) {
 	s.wantError(s.do("POST", "/api/revoke", `{}`), 400, hub.CodeBadRequest, "user is missing")
 
 	full := serve(t, func(_ *Config, o *Options) {
-		o.Revoke = func(string) error { return hub.Errorf(hub.CodeUnavailable, "no more fit") }
+		o.Revoke = func(context.Context, string) error { return hub.Errorf(hub.CodeUnavailable, "no more fit") }
 		o.Shed = nil
 	})
 	carl := full.enter("s1", "carl")

@@ -124,6 +124,14 @@ func (a *API) presence(c *call) (any, error) {
 	return answer, nil
 }
 
+// incomplete says what is missing in a list because other nodes did not answer.
+func (a *API) incomplete(c *call, err error) string {
+	if err == nil {
+		return ""
+	}
+	return a.problemOf(err, c.URL.Path).Message
+}
+
 type topicInfo struct {
 	Topic       string `json:"topic"`
 	Rule        string `json:"rule,omitempty"`
@@ -145,11 +153,12 @@ func (a *API) topics(c *call) (any, error) {
 			return nil, err
 		}
 	}
-	page := a.options.Hub.Topics(q)
+	page, err := a.options.Hub.Topics(c.Context(), q)
 	answer := struct {
-		Topics []topicInfo `json:"topics"`
-		More   bool        `json:"more"`
-	}{make([]topicInfo, len(page.Topics)), page.More}
+		Topics     []topicInfo `json:"topics"`
+		More       bool        `json:"more"`
+		Incomplete string      `json:"incomplete,omitempty"`
+	}{make([]topicInfo, len(page.Topics)), page.More, a.incomplete(c, err)}
 	for i, t := range page.Topics {
 		answer.Topics[i] = topicInfo{t.Name, t.Rule, t.Subscribers, t.Messages, t.Offset}
 	}
@@ -173,11 +182,12 @@ func (a *API) sessions(c *call) (any, error) {
 	if err := checkLimit(q.Limit); err != nil {
 		return nil, err
 	}
-	page := a.options.Hub.Sessions(q)
+	page, err := a.options.Hub.Sessions(c.Context(), q)
 	answer := struct {
-		Sessions []sessionInfo `json:"sessions"`
-		More     bool          `json:"more"`
-	}{make([]sessionInfo, len(page.Sessions)), page.More}
+		Sessions   []sessionInfo `json:"sessions"`
+		More       bool          `json:"more"`
+		Incomplete string        `json:"incomplete,omitempty"`
+	}{make([]sessionInfo, len(page.Sessions)), page.More, a.incomplete(c, err)}
 	for i, s := range page.Sessions {
 		answer.Sessions[i] = sessionInfo{s.ID, s.User, s.Anonymous, s.Since.UnixMilli(), append([]string{}, s.Topics...), s.Queued}
 	}

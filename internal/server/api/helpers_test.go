@@ -36,7 +36,13 @@ type server struct {
 // serve starts the API with one key, and a hub with topics of several kinds.
 func serve(t *testing.T, change func(*Config, *Options)) *server {
 	t.Helper()
-	h, err := hub.New(hub.Options{Logger: quiet, Topics: []hub.Rule{
+	return serveOn(t, nil, change)
+}
+
+// serveOn does so with a broker; nil: one of its own.
+func serveOn(t *testing.T, b hub.Broker, change func(*Config, *Options)) *server {
+	t.Helper()
+	h, err := hub.New(hub.Options{Broker: b, Logger: quiet, Topics: []hub.Rule{
 		{Pattern: "chat.>", TopicOptions: hub.TopicOptions{HistoryMessages: 100, Presence: hub.PresenceFull}},
 		{Pattern: "scores.>", TopicOptions: hub.TopicOptions{HistoryMessages: 3, Presence: hub.PresenceCount}},
 		{Pattern: "small", TopicOptions: hub.TopicOptions{MaxBytes: 10}},
@@ -48,7 +54,7 @@ func serve(t *testing.T, change func(*Config, *Options)) *server {
 	s := &server{T: t, hub: h}
 	config := Config{Keys: []string{"another-key-0123456789", apiKey}}
 	options := Options{Hub: h, Logger: quiet,
-		Revoke: func(user string) error { s.revoked = append(s.revoked, user); return nil },
+		Revoke: func(_ context.Context, user string) error { s.revoked = append(s.revoked, user); return nil },
 		Shed:   func(_ context.Context, fraction float64) (int, error) { s.shed = fraction; return 7, nil },
 	}
 	if change != nil {
@@ -61,6 +67,14 @@ func serve(t *testing.T, change func(*Config, *Options)) *server {
 	t.Cleanup(listening.Close)
 	s.url = listening.URL
 	return s
+}
+
+// torn is a broker with a node that never answers.
+type torn struct{ *hub.MemoryBroker }
+
+func (b torn) Cast(ctx context.Context, n hub.Node, command string, data []byte) ([][]byte, error) {
+	answers, _ := b.MemoryBroker.Cast(ctx, n, command, data)
+	return answers, hub.Errorf(hub.CodeUnavailable, "node c did not answer")
 }
 
 // far is a client of the hub without a connection.

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -273,8 +274,18 @@ func TestDocumentAndAnswers(t *testing.T) {
 			t.Errorf("%s %s: %v in %s", c.method, c.path, err, a.body)
 		}
 	}
+	part := serveOn(t, torn{hub.NewMemoryBroker(hub.MemoryOptions{})}, nil)
+	for _, c := range [][3]string{{"GET", "/api/topics"}, {"GET", "/api/sessions"}, {"POST", "/api/shed", `{"fraction":1,"all":true}`}} {
+		var body any
+		if c[2] != "" {
+			body = c[2]
+		}
+		if err := d.checkAnswer(d.Paths[c[1]][strings.ToLower(c[0])].Responses["200"], part.do(c[0], c[1], body)); err != nil {
+			t.Error(err)
+		}
+	}
 	full := serve(t, func(_ *Config, o *Options) {
-		o.Revoke = func(string) error { return &hub.Error{Code: hub.CodeRate, Retry: 1} }
+		o.Revoke = func(context.Context, string) error { return &hub.Error{Code: hub.CodeRate, Retry: 1} }
 	})
 	if err := d.checkAnswer(d.Components.Responses["Error"], full.do("POST", "/api/revoke", `{"user":"a"}`)); err != nil {
 		t.Error(err)

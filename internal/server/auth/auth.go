@@ -42,6 +42,7 @@ type Authenticator struct {
 	rules     atomic.Pointer[rules]
 	revoked   revocations
 	used      usedTokens
+	shared    atomic.Pointer[shared] // nil: there are no other nodes
 }
 
 // rules are what one Config comes to. They never change.
@@ -182,7 +183,11 @@ func (a *Authenticator) check(ctx context.Context, r *rules, token string, now t
 		return hub.Identity{}, errRevoked
 	}
 	if r.SingleUse {
-		return identity, a.used.take(c.Issuer, c.ID, c.ExpiresAt.Add(r.Leeway), now, r.MaxUsed)
+		id, expires := usedID(c.Issuer, c.ID), c.ExpiresAt.Add(r.Leeway)
+		if err := a.used.take(id, expires, now, r.MaxUsed); err != nil {
+			return hub.Identity{}, err
+		}
+		return identity, a.takeUsed(ctx, id, expires, now)
 	}
 	return identity, nil
 }

@@ -3,6 +3,7 @@ package auth
 import (
 	"container/heap"
 	"container/list"
+	"context"
 	"crypto/sha256"
 	"sync"
 	"time"
@@ -15,24 +16,32 @@ import (
 // Revoke refuses, from now on, all tokens of a user that were issued before now; those without `iat` count as such. It does not
 // end sessions. Since `iat` is in whole seconds, tokens issued later in this same second are refused too.
 //
-// A revocation is remembered, in memory, until no token can have lived for so long (Config.MaxLife). When Config.MaxRevocations are
-// remembered, the error is an *hub.Error with unavailable; older ones are not forgotten for it.
-func (a *Authenticator) Revoke(user string) error {
+// A revocation is remembered until no token can have lived for so long (Config.MaxLife): in memory and, after Join, by the broker. When Config.MaxRevocations are
+// remembered, the error is an *hub.Error with unavailable; older ones are not forgotten for it. So it is when the broker could not be
+// told; then it holds for this node.
+func (a *Authenticator) Revoke(ctx context.Context, user string) error {
 	if err := CheckUser(user); err != nil {
 		return hub.Errorf(hub.CodeBadRequest, "%v", err)
 	}
-	r := a.rules.Load()
-	life := r.MaxLife + 2*r.Leeway // the issuer's clock and ours, each as far off as is allowed
-	if r.AllowNoExpiry {
-		life = 0
+	r, now := a.rules.Load(), time.Now()
+	if err := a.revoked.add(user, now, r.revocationLife(), r.MaxRevocations); err != nil {
+		return err
 	}
-	return a.revoked.add(user, time.Now(), life, r.MaxRevocations)
+	return a.tellRevoked(ctx, user, now, r.revocationLife())
+}
+
+// revocationLife is how long a revocation matters; 0: for ever.
+func (r *rules) revocationLife() time.Duration {
+	if r.AllowNoExpiry {
+		return 0
+	}
+	return r.MaxLife + 2*r.Leeway // the issuer's clock and ours, each as far off as is allowed
 }
 
 // Revoked reports whether a user's tokens were revoked at that time or later.
 func (a *Authenticator) Revoked(user string, since time.Time) bool {
-	at, is := a.revoked.time(user)
-	return is && !at.Before(since)
+	r, is := a.revoked.find(user)
+	return is && !r.learned.Before(since)
 }
 
 // revocations are users and when their tokens were revoked, the oldest first. The zero value is empty.
@@ -43,8 +52,9 @@ type revocations struct {
 }
 
 type revocation struct {
-	user string
-	at   time.Time
+	user    string
+	at      time.Time // tokens up to then are refused
+	learned time.Time // when this node came to know it
 }
 
 // add remembers a revocation. Those older than life are forgotten; life 0: none are.
@@ -59,35 +69,51 @@ func (s *revocations) add(user string, now time.Time, life time.Duration, most i
 		s.order.Remove(e)
 		delete(s.byUser, old.user)
 	}
-	if e := s.byUser[user]; e != nil {
-		e.Value = revocation{user, now}
-		s.order.MoveToBack(e)
-		return nil
-	}
-	if s.order.Len() >= most {
+	if s.byUser[user] == nil && s.order.Len() >= most {
 		return hub.Errorf(hub.CodeUnavailable, "%d revocations are remembered and no more fit; "+
 			"replace the key that signs tokens, or allow more (max-revocations)", most)
+	}
+	s.put(revocation{user, now, now})
+	return nil
+}
+
+// learn remembers what another node has made sure that there is room for. It reports whether that was news.
+func (s *revocations) learn(user string, at, now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e := s.byUser[user]; e != nil && e.Value.(revocation).at.UnixMilli() >= at.UnixMilli() {
+		return false
+	}
+	s.put(revocation{user, at, now})
+	return true
+}
+
+// put takes the place of what was known. The caller holds mu.
+func (s *revocations) put(r revocation) {
+	if e := s.byUser[r.user]; e != nil {
+		e.Value = r
+		s.order.MoveToBack(e)
+		return
 	}
 	if s.byUser == nil {
 		s.byUser = map[string]*list.Element{}
 	}
-	s.byUser[user] = s.order.PushBack(revocation{user, now})
-	return nil
+	s.byUser[r.user] = s.order.PushBack(r)
 }
 
-func (s *revocations) time(user string) (time.Time, bool) {
+func (s *revocations) find(user string) (revocation, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e := s.byUser[user]
 	if e == nil {
-		return time.Time{}, false
+		return revocation{}, false
 	}
-	return e.Value.(revocation).at, true
+	return e.Value.(revocation), true
 }
 
 func (s *revocations) covers(user string, issued *jwt.NumericDate) bool {
-	at, is := s.time(user)
-	return is && (issued == nil || !issued.After(at))
+	r, is := s.find(user)
+	return is && (issued == nil || !issued.After(r.at))
 }
 
 // usedTokens are the tokens that were accepted once and have not expired. The zero value is empty.
@@ -102,27 +128,45 @@ type usedToken struct {
 	expires time.Time
 }
 
+// usedID stands for a token: each costs the same, however long its names are.
+func usedID(iss, jti string) [sha256.Size]byte { return sha256.Sum256([]byte(iss + "\x00" + jti)) }
+
+var errUsed = hub.Errorf(hub.CodeTokenInvalid, "the token has been used before, and is good for one use; get a new one")
+
 // take marks a token as used, or says that it was.
-func (s *usedTokens) take(iss, jti string, expires, now time.Time, most int) error {
-	id := sha256.Sum256([]byte(iss + "\x00" + jti)) // so that each costs the same, however long its names are
+func (s *usedTokens) take(id [sha256.Size]byte, expires, now time.Time, most int) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for len(s.byDate) > 0 && !s.byDate[0].expires.After(now) {
 		delete(s.known, heap.Pop(&s.byDate).(usedToken).id)
 	}
 	if _, was := s.known[id]; was {
-		return hub.Errorf(hub.CodeTokenInvalid, "the token has been used before, and is good for one use; get a new one")
+		return errUsed
 	}
 	if len(s.byDate) >= most {
 		wait := s.byDate[0].expires.Sub(now)
 		return &hub.Error{Code: hub.CodeUnavailable, Message: "too many tokens were used lately; try again later", Retry: wait}
 	}
+	s.put(id, expires)
+	return nil
+}
+
+// learn remembers what another node has let in.
+func (s *usedTokens) learn(id [sha256.Size]byte, expires time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, was := s.known[id]; !was {
+		s.put(id, expires)
+	}
+}
+
+// put remembers one that is not known. The caller holds mu.
+func (s *usedTokens) put(id [sha256.Size]byte, expires time.Time) {
 	if s.known == nil {
 		s.known = map[[sha256.Size]byte]struct{}{}
 	}
 	s.known[id] = struct{}{}
 	heap.Push(&s.byDate, usedToken{id, expires})
-	return nil
 }
 
 // usedHeap has what expires next at its top.

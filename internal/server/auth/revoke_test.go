@@ -16,7 +16,7 @@ import (
 
 func revoke(t *testing.T, a *Authenticator, user string) {
 	t.Helper()
-	if err := a.Revoke(user); err != nil {
+	if err := a.Revoke(context.Background(), user); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -54,7 +54,7 @@ func TestRevoke(t *testing.T) {
 		revoke(t, a, "ann")
 		refuses(t, a, second, hub.CodeTokenRevoked, "")
 		for _, user := range []string{"", "~anonymous", "a\x00b"} {
-			if err := a.Revoke(user); !errors.Is(err, &hub.Error{Code: hub.CodeBadRequest}) {
+			if err := a.Revoke(context.Background(), user); !errors.Is(err, &hub.Error{Code: hub.CodeBadRequest}) {
 				t.Errorf("%q: %v", user, err)
 			}
 		}
@@ -100,7 +100,7 @@ func TestRevocationsAreBounded(t *testing.T) {
 		for range 1000 {
 			revoke(t, a, "u2") // takes no room
 		}
-		if err := a.Revoke("u3"); !errors.Is(err, &hub.Error{Code: hub.CodeUnavailable}) {
+		if err := a.Revoke(context.Background(), "u3"); !errors.Is(err, &hub.Error{Code: hub.CodeUnavailable}) {
 			t.Fatalf("the fourth: %v", err)
 		}
 		refuses(t, a, first, hub.CodeTokenRevoked, "")
@@ -112,7 +112,7 @@ func TestRevocationsAreBounded(t *testing.T) {
 		if n := a.revoked.order.Len(); n != 3 || len(a.revoked.byUser) != 3 {
 			t.Errorf("%d revocations", n)
 		}
-		if _, remembered := a.revoked.time("u0"); remembered {
+		if _, remembered := a.revoked.find("u0"); remembered {
 			t.Error("the oldest is still there")
 		}
 	})
