@@ -24,16 +24,23 @@ import (
 // Config is what Run needs. The zero value listens on 127.0.0.1:8080 without TLS and lets anyone in.
 type Config struct {
 	Settings *config.Loaded // what users configure; default: nothing
-	Broker   hub.Broker     // default: the hub's own
+	Broker   hub.Broker     // default: what OpenBroker returns, else the hub's own
 	Chat     ChatConfig     // bounds of the chat page
 	Log      io.Writer      // where the log goes; default os.Stderr
 	Version  string         // for the log and the metrics; default "unknown"
+
+	// OpenBroker makes the Broker once the settings have been found in order, and says how to close it, after the server has stopped. It
+	// may wait for others until ctx ends. Nil: there is none to be made.
+	OpenBroker func(ctx context.Context, logger *slog.Logger) (broker hub.Broker, closeBroker func(), err error)
 
 	// Reload asks, with each value, to read the Settings again (SIGHUP). Nil: they stay.
 	Reload <-chan os.Signal
 
 	// Ready is called once the server accepts connections, with the address of its page. Nil is allowed.
 	Ready func(url string)
+
+	logger *slog.Logger   // set by openBroker; nil: made by newNode
+	level  *slog.LevelVar // of logger
 }
 
 func (c Config) withDefaults() (Config, error) {
@@ -62,11 +69,25 @@ func Run(ctx context.Context, c Config) error {
 	if err != nil {
 		return err
 	}
+	if c.OpenBroker != nil {
+		closeBroker, err := c.openBroker(ctx)
+		if err != nil {
+			return err
+		}
+		if ctx.Err() != nil {
+			closeBroker()
+			return nil // it was to stop while it waited for others
+		}
+		defer closeBroker()
+	}
 	n, err := newNode(c)
 	if err != nil {
 		return err
 	}
 	defer n.close()
+	if err := n.join(ctx); err != nil {
+		return err
+	}
 	if err := n.listen(ctx); err != nil {
 		return err
 	}
@@ -75,6 +96,34 @@ func Run(ctx context.Context, c Config) error {
 		return err
 	}
 	return n.drain(context.WithoutCancel(ctx))
+}
+
+// openBroker makes Broker. It tells what is wrong with the settings before it waits for others.
+func (c *Config) openBroker(ctx context.Context) (closeBroker func(), err error) {
+	if err := Check(c.Settings.Config); err != nil {
+		return nil, err
+	}
+	c.logger, c.level = newLogger(c.Log, c.Settings.Log)
+	c.Broker, closeBroker, err = c.OpenBroker(ctx, c.logger)
+	if err != nil && ctx.Err() != nil {
+		return func() {}, nil
+	}
+	return closeBroker, err
+}
+
+const joinTimeout = 30 * time.Second // for what the others know to be read
+
+// join learns what the other servers of a broker refuse, before anybody comes in.
+func (n *node) join(ctx context.Context) error {
+	if n.config.Broker == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
+	defer cancel()
+	if err := n.auth.Join(ctx, n.hub); err != nil {
+		return fmt.Errorf("what other servers refuse cannot be learnt: %w", err)
+	}
+	return nil
 }
 
 // run reloads when asked to, until ctx ends or a listener fails.

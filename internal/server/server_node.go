@@ -56,7 +56,9 @@ func newNode(c Config) (*node, error) {
 	n := &node{config: c, booted: settings, certificates: &certificates{}, gate: &gate{}}
 	n.loaded.Store(c.Settings)
 	n.life, n.end = context.WithCancel(context.Background())
-	n.logger, n.level = newLogger(c.Log, settings.Log)
+	if n.logger, n.level = c.logger, c.level; n.logger == nil {
+		n.logger, n.level = newLogger(c.Log, settings.Log)
+	}
 	if err := checkSafety(settings); err != nil {
 		return nil, err
 	}
@@ -95,6 +97,7 @@ func newNode(c Config) (*node, error) {
 	n.health = newHealth(c.Broker)
 	if n.metrics != nil {
 		n.metrics.watch(n.hub, n.connections)
+		n.metrics.watchBroker(c.Broker)
 	}
 	n.parts = n.reloadable()
 	return n, nil
