@@ -143,8 +143,8 @@ func (s *Server) tooLate(ns *server.Server, limit time.Duration) error {
 	if len(missing) == 0 {
 		return fmt.Errorf("the cluster has no leader after %s although all nodes are there; look at their logs", limit)
 	}
-	return fmt.Errorf("the cluster has no leader after %s: there is no connection with %s; start more than half of the nodes, with the same cluster, "+
-		"and see whether they reach each other and share the secret", limit, strings.Join(missing, " and "))
+	return fmt.Errorf("the cluster has no leader after %s: there is no connection with %s; a cluster needs more than half of its nodes, and the first time "+
+		"all of them; see whether they have started, name the same nodes, reach each other and share the secret", limit, strings.Join(missing, " and "))
 }
 
 // letOthersLead hands over what this node leads, so that the others need not find out that it is gone. It does so for
