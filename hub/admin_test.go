@@ -2,9 +2,11 @@ package hub
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -292,6 +294,122 @@ func TestSuspend(t *testing.T) {
 		a.expect(t, "x carl join", "x carl leave", "x eve join")
 		if len(f.hub.subscribers) != 2 || f.hub.stats.suspended != 0 {
 			t.Errorf("%d subscribers, %d of them suspended", len(f.hub.subscribers), f.hub.stats.suspended)
+		}
+	})
+}
+
+// Pages of all nodes make one, which leaves out nothing that comes before its end, however little a node answers at a time.
+func TestPagesOfNodes(t *testing.T) {
+	b := NewMemoryBroker(MemoryOptions{})
+	nodes := []*fixture{newFixture(t, Options{Broker: b}), newFixture(t, Options{Broker: b}), newFixture(t, Options{Broker: b})}
+	const people, topics = 60, 200
+	want := 0
+	for i := range people {
+		f := nodes[i%3]
+		s, _ := f.connect(fmt.Sprintf("s%03d", i), "ann")
+		for j := range topics {
+			name := fmt.Sprintf("t%03d.%s", (i+j)%(2*topics), strings.Repeat("x", 200))
+			if _, err := s.open(name, false); err != nil {
+				t.Fatal(err)
+			}
+			want++
+		}
+	}
+	var ids []string
+	pages := 0
+	for q := (SessionQuery{Limit: maxPage}); ; pages++ {
+		page, err := nodes[0].hub.Sessions(t.Context(), q)
+		if err != nil || len(page.Sessions) == 0 {
+			t.Fatalf("%+v, %v", page, err)
+		}
+		for _, s := range page.Sessions {
+			ids = append(ids, s.ID)
+			if len(s.Topics) != topics {
+				t.Errorf("%s has %d topics", s.ID, len(s.Topics))
+			}
+		}
+		if q.After = ids[len(ids)-1]; !page.More {
+			break
+		}
+	}
+	if len(ids) != people || !slices.IsSorted(ids) || pages < 1 {
+		t.Errorf("%d sessions, %d pages and one: %v", len(ids), pages, ids)
+	}
+	names, subscribers := map[string]bool{}, 0
+	for q := (TopicQuery{Pattern: "*.*", Limit: 7}); ; {
+		page, err := nodes[1].hub.Topics(t.Context(), q)
+		if err != nil || len(page.Topics) == 0 {
+			t.Fatalf("%+v, %v", page, err)
+		}
+		for _, info := range page.Topics {
+			if names[info.Name] {
+				t.Errorf("%s is there twice", info.Name)
+			}
+			names[info.Name] = true
+			subscribers += info.Subscribers
+			q.After = info.Name
+		}
+		if !page.More {
+			break
+		}
+	}
+	if subscribers != want {
+		t.Errorf("%d subscriptions, want %d", subscribers, want)
+	}
+	if page, err := nodes[0].hub.Sessions(t.Context(), SessionQuery{Selector: Selector{Here: true}}); err != nil || len(page.Sessions) != people/3 {
+		t.Errorf("here: %d, %v", len(page.Sessions), err)
+	}
+	if n, err := nodes[2].hub.Disconnect(t.Context(), Selector{User: "ann", Here: true}, End{Code: EndDisconnected}); n != people/3 || err != nil {
+		t.Errorf("%d ended here, %v", n, err)
+	}
+	if n, err := nodes[0].hub.Disconnect(t.Context(), Selector{User: "ann"}, End{Code: EndDisconnected}); n != people*2/3 || err != nil {
+		t.Errorf("%d ended, %v", n, err)
+	}
+}
+
+// A session with more topics than go into one answer is told with as many as do.
+func TestPageWithoutRoom(t *testing.T) {
+	page := SessionPage{Sessions: []SessionInfo{{ID: "1"}, {ID: "2"}}}
+	for range maxPage {
+		page.Sessions[0].Topics = append(page.Sessions[0].Topics, strings.Repeat("<", 200))
+	}
+	var got SessionPage
+	if p := page.fitting(); len(p) > maxAnswer || json.Unmarshal(p, &got) != nil || len(got.Sessions) != 1 || !got.More || len(got.Sessions[0].Topics) == 0 {
+		t.Errorf("%d sessions, more: %v", len(got.Sessions), got.More)
+	}
+	many := TopicPage{}
+	for i := range maxPage {
+		many.Topics = append(many.Topics, TopicInfo{Name: fmt.Sprint(i, strings.Repeat("<", 200))})
+	}
+	var fits TopicPage
+	if p := many.fitting(); len(p) > maxAnswer || json.Unmarshal(p, &fits) != nil || len(fits.Topics) == 0 || !fits.More {
+		t.Errorf("%d topics, more: %v", len(fits.Topics), fits.More)
+	}
+}
+
+// Nodes that do not answer are an error, and the rest counts.
+func TestTornCluster(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, Options{Broker: &dead{MemoryBroker: NewMemoryBroker(MemoryOptions{})}})
+		ann, _ := f.connect("1", "ann")
+		f.subscribe(ann, "x", SubscribeOptions{})
+		began := time.Now()
+		sessions, err := f.hub.Sessions(t.Context(), SessionQuery{})
+		if len(sessions.Sessions) != 1 || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("sessions: %+v, %v", sessions, err)
+		}
+		topics, err := f.hub.Topics(t.Context(), TopicQuery{})
+		if len(topics.Topics) != 1 || err == nil {
+			t.Errorf("topics: %+v, %v", topics, err)
+		}
+		if n, err := f.hub.Unsubscribe(t.Context(), Selector{User: "ann"}, "x", Errorf(CodeForbidden, "go")); n != 1 || err == nil {
+			t.Errorf("%d unsubscribed, %v", n, err)
+		}
+		if n, err := f.hub.Disconnect(t.Context(), Selector{User: "ann"}, End{}); n != 1 || err == nil {
+			t.Errorf("%d disconnected, %v", n, err)
+		}
+		if took := time.Since(began); took != 4*commandTimeout {
+			t.Errorf("it took %v", took)
 		}
 	})
 }

@@ -51,12 +51,14 @@ func (h *Hub) Do(command string, data []byte) (answer []byte) {
 	return answer
 }
 
-// remoteRequest is a Request on its way to another node, and remoteReply its answer.
+// remoteRequest is a Request on its way to another node, and remoteReply its answer. They are JSON, and so is Identity with the names of
+// its fields; a release may add fields, and leaves those of others alone.
 type remoteRequest struct {
-	Session  string    `json:"session"`
-	Identity *Identity `json:"identity"`
-	Data     []byte    `json:"data,omitempty"`
-	Binary   bool      `json:"binary,omitempty"`
+	Session  string        `json:"session"`
+	Identity *Identity     `json:"identity"`
+	Data     []byte        `json:"data,omitempty"`
+	Binary   bool          `json:"binary,omitempty"`
+	Timeout  time.Duration `json:"timeout"` // nanoseconds; 0: as the broker sees fit
 }
 
 type remoteReply struct {
@@ -74,7 +76,11 @@ type remoteError struct {
 
 // elsewhere answers a request by asking a node that has a handler for it.
 func (h *Hub) elsewhere(ctx context.Context, r *Request) (Reply, error) {
-	data, err := json.Marshal(remoteRequest{r.Session, r.Identity, r.Data, r.Binary})
+	remote := remoteRequest{r.Session, r.Identity, r.Data, r.Binary, 0}
+	if deadline, has := ctx.Deadline(); has {
+		remote.Timeout = time.Until(deadline)
+	}
+	data, err := json.Marshal(remote)
 	if err != nil {
 		return Reply{}, err
 	}
@@ -104,9 +110,14 @@ func (h *Hub) Answer(ctx context.Context, method string, data []byte) (answer []
 		if f == nil {
 			return Errorf(CodeUnknownMethod, "nobody answers %s", method)
 		}
+		if remote.Timeout > 0 {
+			within, cancel := context.WithTimeout(ctx, remote.Timeout)
+			defer cancel()
+			ctx = within
+		}
 		var err error
 		reply, err = f(ctx, &Request{method, remote.Session, remote.Identity, remote.Data, remote.Binary})
-		return judge(method, err)
+		return reply.judge(method, err)
 	})
 	result := remoteReply{Data: reply.Data, Binary: reply.Binary}
 	if err != nil {

@@ -79,7 +79,7 @@ func (s *Subscriber) Request(ctx context.Context, method string, data []byte, bi
 		var o outcome
 		o.err = s.hub.ask(func() (err error) {
 			o.reply, err = answer(ctx, r)
-			return judge(method, err)
+			return o.reply.judge(method, err)
 		})
 		p.done <- o
 	}()
@@ -97,10 +97,14 @@ func (p *Pending) Wait() (Reply, error) {
 	}
 }
 
-// judge sees to it that a handler's own codes cannot be mistaken for ours.
-func judge(method string, err error) error {
+// judge sees to it that an answer has the form that it promises, and that a handler's own codes cannot be mistaken for ours.
+func (r *Reply) judge(method string, err error) error {
 	var refusal *Error
 	switch {
+	case err == nil && !r.Binary && r.Data != nil && !validJSON(r.Data):
+		return fmt.Errorf("the handler of %s answers with what is not JSON, and does not say that it is binary", method)
+	case err == nil:
+		return nil
 	case errors.Is(err, context.DeadlineExceeded):
 		return errLate(method)
 	case !errors.As(err, &refusal) || knownCode(refusal.Code) || strings.Contains(string(refusal.Code), "."):
