@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -127,11 +128,11 @@ func TestPostFirst(t *testing.T) {
 // away is a broker that cannot be read for a while.
 type away struct {
 	*MemoryBroker
-	failing int
+	failing atomic.Int64
 }
 
 func (a *away) Read(ctx context.Context, q ReadQuery) (Log, error) {
-	if a.failing--; a.failing >= 0 {
+	if a.failing.Add(-1) >= 0 {
 		return Log{}, Errorf(CodeUnavailable, "away")
 	}
 	return a.MemoryBroker.Read(ctx, q)
@@ -145,17 +146,17 @@ func TestBoardComesBack(t *testing.T) {
 		b, r := f.board("x")
 		f.check(b.Post(t.Context(), "a", []byte("a"), 0))
 		r.sorted()
-		broker.failing = 5
+		broker.failing.Store(5)
 		f.hub.Missed("", GapLost, Position{broker.epoch, broker.last})
 		time.Sleep(time.Minute)
-		if got := r.sorted(); !slices.Equal(got, []string{"a"}) || broker.failing >= 0 {
+		if got := r.sorted(); !slices.Equal(got, []string{"a"}) || broker.failing.Load() >= 0 {
 			t.Errorf("told %q", got)
 		}
-		broker.failing = 1
+		broker.failing.Store(1)
 		if _, err := f.hub.Board(t.Context(), "y", r.take); !errors.Is(err, &Error{Code: CodeUnavailable}) {
 			t.Errorf("opened without being read: %v", err)
 		}
-		broker.failing = 1 << 30
+		broker.failing.Store(1 << 30)
 		f.hub.Missed("", GapLost, Position{broker.epoch, broker.last})
 		synctest.Wait()
 		f.hub.Close() // ends the attempts

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,11 +23,14 @@ func pair(t *testing.T, b Broker, o Options) (one, two *fixture) {
 // spy is a broker that writes down what goes over the wire between nodes.
 type spy struct {
 	*MemoryBroker
+	mu             sync.Mutex
 	sent, answered []string
 }
 
 func (s *spy) Call(ctx context.Context, n Node, method string, data []byte) ([]byte, error) {
 	answer, err := s.MemoryBroker.Call(ctx, n, method, data)
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.sent, s.answered = append(s.sent, string(data)), append(s.answered, string(answer))
 	return answer, err
 }
@@ -113,6 +118,14 @@ func TestRequestsAcrossNodes(t *testing.T) {
 			t.Errorf("it took %v", took)
 		}
 
+		// The one who answers goes.
+		two.hub.Close()
+		_, err = ask("shop.echo", "1", false)
+		one.refused(CodeUnknownMethod, err)
+
+		synctest.Wait()
+		b.mu.Lock()
+		defer b.mu.Unlock()
 		// The wire: what goes there is read by the next release, and by the last one.
 		want := `{"session":"s1","identity":{"User":"ann","Anonymous":false,"Info":"eyJuYW1lIjoiQW5uIn0=","Grants":[{"Pattern":"a.\u003e","Actions":2}],` +
 			`"Expires":"2000-01-01T01:00:00Z"},"data":"eyJhIjoxfQ==","timeout":5000000000}`
@@ -126,10 +139,6 @@ func TestRequestsAcrossNodes(t *testing.T) {
 			t.Errorf("answered %s", all)
 		}
 
-		// The one who answers goes.
-		two.hub.Close()
-		_, err = ask("shop.echo", "1", false)
-		one.refused(CodeUnknownMethod, err)
 	})
 }
 
@@ -254,8 +263,11 @@ func TestReplacementsAreTold(t *testing.T) {
 			t.Error("they waited")
 		}
 		time.Sleep(time.Minute)
-		if b.casts < 4 || b.casts > 5 || f.hub.replacements.running {
-			t.Errorf("%d commands", b.casts)
+		synctest.Wait()
+		f.hub.replacements.mu.Lock()
+		defer f.hub.replacements.mu.Unlock()
+		if n := b.casts.Load(); n < 4 || n > 5 || f.hub.replacements.running {
+			t.Errorf("%d commands", n)
 		}
 	})
 }
@@ -263,11 +275,11 @@ func TestReplacementsAreTold(t *testing.T) {
 // dead is a broker with a node that never answers.
 type dead struct {
 	*MemoryBroker
-	casts int
+	casts atomic.Int64
 }
 
 func (d *dead) Cast(ctx context.Context, _ Node, _ string, _ []byte) ([][]byte, error) {
-	d.casts++
+	d.casts.Add(1)
 	<-ctx.Done()
 	return nil, ctx.Err()
 }

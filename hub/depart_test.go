@@ -73,7 +73,11 @@ func TestThousandsGo(t *testing.T) {
 				if most := b.most.Load(); most > maxLeaving {
 					t.Errorf("%d calls at a time", most)
 				}
-				if d := &f.hub.departures; d.workers != 0 || d.waiting != nil {
+				synctest.Wait()
+				d := &f.hub.departures
+				d.mu.Lock()
+				defer d.mu.Unlock()
+				if d.workers != 0 || d.waiting != nil {
 					t.Errorf("%d workers are left, and %d departures", d.workers, len(d.waiting))
 				}
 			})
