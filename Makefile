@@ -15,7 +15,7 @@ TALLY_BIN    := $(CURDIR)/build/tally-bin
 export TALLY := $(CURDIR)/build/tally
 
 .DEFAULT_GOAL := help
-.PHONY: help test deps bench clean $(STEPS)
+.PHONY: help test deps chaos bench clean $(STEPS)
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -75,6 +75,9 @@ client-ts: $(TALLY_BIN) ## the TypeScript client: units, the real server, a real
 
 bench-test: $(TALLY_BIN) ## the tests of the benchmark itself
 	@cd bench && $(TALLY_BIN) go $@ $(GO) test -json -count=1 -timeout 5m ./...
+
+chaos: ## every fault that there is, for about 6 minutes, and whether each message is accounted for; FLAGS="-seed 7" and others, see FLAGS=-h
+	@$(GO) run ./chaos $(FLAGS)
 
 bench: ## measure against other libraries (bench/README.md); not part of test
 	@cd bench && $(GO) run .

@@ -88,6 +88,10 @@ var table = map[string]row{
 		ours:      []string{"websocket", "websocket/protocol", "websocket/deflate", "internal/loop"},
 		elsewhere: []string{"github.com/HdrHistogram/hdrhistogram-go"},
 	},
+	"chaos": {
+		ours:      []string{"client", "hub", "internal/faulty", "internal/ledger"},
+		elsewhere: []string{"github.com/golang-jwt/jwt", "github.com/nats-io/nats-server"},
+	},
 	"cmd/duplex": {
 		// connect shows control frames, which Options.OnControl names by protocol.Opcode, and reconnects by the rules of webapi.
 		ours: []string{"internal/server", "internal/server/config", "internal/server/auth", "internal/load", "internal/natsserver", "hub", "hub/natsbroker", "websocket", "websocket/protocol", "websocket/webapi", "client", "conformance"},

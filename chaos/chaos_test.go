@@ -1,0 +1,69 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// chaos builds this program and returns what runs it and gives its exit code and what it has printed.
+func chaos(t *testing.T) func(args ...string) (int, string) {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "chaos.exe")
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, ".").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return func(args ...string) (int, string) {
+		cmd := exec.CommandContext(t.Context(), program, append([]string{"-until-eof"}, args...)...)
+		if _, err := cmd.StdinPipe(); err != nil { // when the test ends, however it does, so does the program
+			t.Fatal(err)
+		}
+		var out bytes.Buffer
+		cmd.Stdout, cmd.Stderr = &out, &out
+		err := cmd.Run()
+		var exit *exec.ExitError
+		if err != nil && !errors.As(err, &exit) {
+			t.Fatal(err)
+		}
+		return cmd.ProcessState.ExitCode(), out.String()
+	}
+}
+
+// TestPlanted: a run in which messages get lost on the way to clients fails, and says which.
+func TestPlanted(t *testing.T) {
+	code, out := chaos(t)("-short", "-topology", "memory", "-clients", "20", "-rate", "200", "-faults", "restart-clients", "-lose", "20")
+	if code != 1 || !strings.Contains(out, "is missing, and no gap was told") || strings.Contains(out, "unexplained               0") {
+		t.Errorf("the exit code is %d, and it says:\n%s", code, out)
+	}
+}
+
+// TestLinks: where there are no namespaces, proxies do what they can.
+func TestLinks(t *testing.T) {
+	code, out := chaos(t)("-short", "-topology", "memory", "-network", "links", "-clients", "20", "-faults", "isolate-node,slow-link,kill-node")
+	if code != 0 || !strings.Contains(out, "proxies between all processes") {
+		t.Errorf("the exit code is %d, and it says:\n%s", code, out)
+	}
+}
+
+func TestBadFlags(t *testing.T) {
+	for _, c := range []struct{ args, says string }{
+		{"-topology ring", `-topology "ring"; it is one of nats, cluster, memory`},
+		{"-network air", `-network "air"; it is one of auto, namespaces, links`},
+		{"-clients 2", "-clients 2; there are between 10 and 5000"},
+		{"-topics 2", "-topics 2; there are between 10 and 1000"},
+		{"-rate 0", "-rate 0; it is above 0"},
+		{"-duration 1ms", "-duration 1ms; it is between 1s and 24h"},
+		{"-converge 1ms", "-converge 1ms; it is between 1s and 1h"},
+		{"-lose -1", "-lose -1; it is 0 or more"},
+		{"-faults kill-cat", `-faults "kill-cat"; the kinds are kill-node, `},
+		{"now", `"now" is no flag`},
+	} {
+		var out, wrong bytes.Buffer
+		if code := command(strings.Fields(c.args), strings.NewReader(""), &out, &wrong); code != 2 || !strings.Contains(wrong.String(), c.says) {
+			t.Errorf("%s: exit code %d, %s", c.args, code, wrong.String())
+		}
+	}
+}
