@@ -279,6 +279,32 @@ func TestCluster(t *testing.T) {
 	kill(t, servers[leader])
 	publish(t, connect(t, servers[(leader+1)%3]), "three")
 	expectLast(t, connect(t, servers[(leader+2)%3]), "three")
+
+	// Its disk is lost too: a new one is filled by the others, and then does in the place of one of them.
+	options[leader].Dir = t.TempDir()
+	servers[leader] = begin(t, options[leader])
+	js = connect(t, servers[leader])
+	awaitCopies(t, js)
+	kill(t, servers[(leader+1)%3])
+	expectLast(t, js, "three")
+	publish(t, js, "four")
+}
+
+// awaitCopies waits until every node of the stream has all of it.
+func awaitCopies(t *testing.T, js jetstream.JetStream) {
+	t.Helper()
+	eventually(t, "copies", func(ctx context.Context) error {
+		stream, err := js.Stream(ctx, "s")
+		if err != nil {
+			return err
+		}
+		for _, r := range stream.CachedInfo().Cluster.Replicas {
+			if !r.Current {
+				return fmt.Errorf("%s has not all of it", r.Name)
+			}
+		}
+		return nil
+	})
 }
 
 func leaderOf(t *testing.T, servers []*Server) (leader int) {
