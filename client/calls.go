@@ -13,8 +13,9 @@ type Publishing struct {
 }
 
 // Publish publishes to a topic and waits until the server has given the message its place. When the connection is lost
-// before that, it is sent again with the same ID, until ctx ends. Errors: an *Error of the server (CodeForbidden, CodeRate with
-// Retry, ...), CodeUncertain, ctx's error, or what Client.Err returns; after the last three it may have been published.
+// before that, or the server cannot make sure of it now (CodeUnavailable), it is sent again with the same ID, until ctx ends or Options.ResendFor is
+// over. Errors: an *Error of the server (CodeForbidden, CodeRate with Retry, ...), CodeUncertain, ctx's error, or what Client.Err returns;
+// after the last three it may have been published.
 func (c *Client) Publish(ctx context.Context, topic string, p Publication) (Receipt, error) {
 	sent, err := c.Send(ctx, topic, p)
 	if err != nil {
@@ -41,6 +42,7 @@ func (c *Client) Send(ctx context.Context, topic string, p Publication) (*Publis
 	if err != nil {
 		return nil, err
 	}
+	sending.topic = topic
 	if err := c.desk.submit(ctx, sending); err != nil {
 		return nil, err
 	}

@@ -40,11 +40,14 @@ type call struct {
 	fate     fate
 	typ      websocket.MessageType
 	frame    []byte
+	topic    string               // of fateWithin
 	answered func(*frame, *Error) // of fateBound: called by the connection's reader
 
 	// Guarded by desk.mu.
 	sentFirst time.Time // on any; zero: never
 	resent    bool
+	doubted   bool // the server could not make sure of it
+	overtaken bool // and has taken a later one of its topic since
 	over      bool
 	pageBytes int
 	unwatch   func() bool
@@ -68,6 +71,7 @@ type desk struct {
 	online bool
 	final  error            // the client is closed
 	paused bool             // the server has had too many commands
+	doubts int              // calls that are doubted and not over
 	links  int              // counts connections
 	ahead  []*call          // to be sent, of fateBound
 	queue  []*call          // to be sent after those
@@ -161,17 +165,13 @@ func (d *desk) next(limit int64) *call {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for {
-		from := &d.ahead
-		if len(*from) == 0 {
-			from = &d.queue
-		}
-		if len(*from) == 0 || d.paused || len(d.open) >= maxOpen {
+		if d.paused || len(d.open) >= maxOpen {
 			return nil
 		}
-		c := (*from)[0]
-		(*from)[0] = nil
-		*from = (*from)[1:]
+		c := d.take()
 		switch {
+		case c == nil:
+			return nil
 		case c.over:
 		case limit > 0 && int64(len(c.frame)) > limit && c.fate != fateBound:
 			d.finish(c, errorf(CodeTooLarge, "the server takes frames of at most %d bytes; this one has %d", limit, len(c.frame)))
@@ -191,6 +191,9 @@ func (d *desk) finish(c *call, err error) {
 		return
 	}
 	c.over, c.err = true, err
+	if c.doubted {
+		d.doubts--
+	}
 	delete(d.open, c.id)
 	delete(d.later, c)
 	d.room.leave(len(c.frame))
@@ -228,8 +231,12 @@ func (d *desk) answer(f *frame) {
 func (d *desk) keepBack(f *frame, refusal *Error) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if c := d.open[f.ID]; c == nil || c.fate == fateOnce {
+	c := d.open[f.ID]
+	if c == nil || c.fate == fateOnce {
 		return false
+	}
+	if c.fate == fateWithin {
+		d.doubt(c)
 	}
 	link := d.links
 	time.AfterFunc(farewellGrace, func() {
@@ -262,7 +269,10 @@ func (d *desk) settle(link int, f *frame, refusal *Error) *call {
 		return c
 	case refusal == nil:
 		c.reply = f
+		d.overtake(c)
 		d.finish(c, nil)
+	case c.fate == fateWithin && refusal.Code == CodeUnavailable:
+		d.again(c, refusal)
 	case c.resent && refusal.Retry > 0:
 		// It may have been carried out before, so this refusal is no answer.
 		delete(d.open, c.id)

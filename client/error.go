@@ -46,8 +46,8 @@ const (
 	CodeFull           Code = "full"
 )
 
-// CodeUncertain is the client's own: the connection was lost before the answer came, and sending the command again might do
-// it twice. It may have been carried out or not.
+// CodeUncertain is the client's own: the connection was lost before the answer came, or the server could not make sure of it, and sending the
+// command again might do it twice, or too late. It may have been carried out or not.
 const CodeUncertain Code = "uncertain"
 
 // Error is what a server answered instead of what was asked for, or why it ended a subscription or the connection for good.

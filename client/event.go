@@ -17,8 +17,9 @@ type Event interface{ isEvent() }
 
 // Message is what somebody published.
 type Message struct {
-	Topic    string
-	Pattern  string // the pattern through which it came, or empty
+	Topic   string
+	Pattern string // the pattern through which it came, or empty
+	// Position is the place of the message; zero if it has none, as in topics without history of a server with several nodes.
 	Position Position
 	Time     time.Time // when the server took it
 	From     *User     // who published it; nil: the program behind the server
@@ -53,9 +54,10 @@ type GapReason string
 // The reasons of a gap (docs/protocol.md, "gap").
 const (
 	GapExpired    GapReason = "expired"    // the topic's history did not reach back to the position
-	GapEpoch      GapReason = "epoch"      // the server has forgotten what it knew; Until is in the new epoch
+	GapEpoch      GapReason = "epoch"      // the server has forgotten what it knew; Until is in the new epoch, and is the position now
 	GapSlow       GapReason = "slow"       // this client did not read fast enough
 	GapSuperseded GapReason = "superseded" // the same, and newer messages with the same key took the place of older ones
+	GapLost       GapReason = "lost"       // lost between the nodes of a cluster, of a topic or pattern without history to fetch them from
 )
 
 // Gap says that messages after Since and up to Until are lost to this subscription, except those in between that still come.
@@ -100,7 +102,7 @@ type Publication struct {
 
 // Receipt says that a publication has its place in the topic: whoever is subscribed or comes back gets it, or a Gap.
 type Receipt struct {
-	Position
+	Position         // with Offset 0 if it has no place in the line; see Message.Position
 	ID        string // of the publication
 	Duplicate bool   // it had that place already: this was a second sending
 }

@@ -18,11 +18,16 @@ func (s *Subscription) receive(f *frame) {
 	size := len(f.Data) + len(f.Meta) + len(f.Info)
 	switch f.Type {
 	case "message":
-		if f.Offset <= position.Offset {
+		m := f.message(position.Epoch)
+		switch {
+		case f.Offset == 0: // it has no place in the line, so that it cannot have come already
+			m.Position = Position{}
+		case f.Offset <= position.Offset:
 			return // it came already
+		default:
+			position.Offset = f.Offset
 		}
-		position.Offset = f.Offset
-		s.push(queued{event: f.message(position.Epoch), position: position, bytes: size})
+		s.push(queued{event: m, position: position, bytes: size})
 	case "join":
 		s.push(queued{event: &Join{Topic: f.Topic, User: User{Name: f.User, Info: f.Info}}, position: position, bytes: size})
 	case "leave":
@@ -30,7 +35,7 @@ func (s *Subscription) receive(f *frame) {
 	case "gap":
 		g := f.gap()
 		if g.Until.Epoch != "" && g.Until.Epoch != position.Epoch {
-			position = Position{Epoch: g.Until.Epoch} // nothing of the new epoch is known yet
+			position = g.Until // what comes next is of the new epoch, and behind this
 		}
 		s.push(queued{event: g, position: position})
 	}
