@@ -129,7 +129,7 @@ func (s *session) connect(ctx context.Context, c *command) {
 	if c.ID != nil {
 		s.replyJSON(connectReply{
 			Type: "reply", ID: c.ID, Session: subscriber.ID(), User: identity.User,
-			Resume: s.server.resume.secret(subscriber.ID(), identity.User), Expires: expires(&identity),
+			Resume: s.server.resume.secret(pass{subscriber.ID(), identity.User, s.turn}), Expires: expires(&identity),
 			Ping: s.server.options.Ping.Milliseconds(), Time: time.Now().UnixMilli(),
 			Limits: connectLimits{s.server.options.MaxFrame, s.server.hub.MaxSubscriptions()},
 		})
@@ -151,9 +151,9 @@ func (s *session) admit(ctx context.Context, c *command) (*hub.Subscriber, error
 	header := s.header
 	s.header = nil
 	id, anonymous := newSessionID(), ""
-	session, user, resumed := s.server.resume.open(c.Resume)
+	before, resumed := s.server.resume.open(c.Resume)
 	if resumed {
-		id, anonymous = session, user
+		id, anonymous = before.session, before.user
 	}
 	if !strings.HasPrefix(anonymous, "~") {
 		anonymous = "~" + newSessionID()
@@ -168,13 +168,14 @@ func (s *session) admit(ctx context.Context, c *command) (*hub.Subscriber, error
 			return nil, err
 		}
 	}
-	if resumed && identity.User != user {
-		id = newSessionID() // it was somebody else's
+	if resumed && identity.User != before.user {
+		id, before.turn = newSessionID(), 0 // it was somebody else's
 	}
+	s.turn = before.turn + 1
 	if identity.Info == nil {
 		identity.Info = c.Info
 	}
-	subscriber, err := s.server.hub.Connect(hub.Connecting{Session: id, Identity: identity, Sink: s})
+	subscriber, err := s.server.hub.Connect(hub.Connecting{Session: id, Identity: identity, Sink: s, Turn: s.turn})
 	if err != nil {
 		return nil, err
 	}
@@ -254,7 +255,11 @@ func (s *session) publish(ctx context.Context, h *hub.Subscriber, c *command) er
 	if err != nil {
 		return err
 	}
-	s.acknowledge(c, ack{Epoch: receipt.Epoch, Offset: &receipt.Offset, Duplicate: receipt.Duplicate})
+	a := ack{Epoch: receipt.Epoch, Offset: &receipt.Offset, Duplicate: receipt.Duplicate}
+	if receipt.Offset == 0 { // it has no place in the line
+		a.Offset = nil
+	}
+	s.acknowledge(c, a)
 	return nil
 }
 

@@ -32,6 +32,14 @@ type Options struct {
 	Patience time.Duration // how long a client whose connection was lost stays present in its topics; default 5 s; negative: not
 	Limits                 // Server.SetLimits changes them later
 
+	// Key signs what clients resume their sessions with: a client that comes back to another server with the same key, or to this one after
+	// a restart, goes on with its session as the same user. It is a secret, best of 32 random bytes, since who has it can take over the
+	// session of anybody without a token. Default: a random one of this Server's own.
+	Key []byte
+	// PreviousKeys are accepted besides. To change the key, first make the new one a previous one on all servers, then the Key, with
+	// the old one as previous; clients get a new secret whenever they connect. Without this, they begin new sessions.
+	PreviousKeys [][]byte
+
 	Logger *slog.Logger // default slog.Default()
 }
 

@@ -108,8 +108,10 @@ func appendMessage(dst []byte, m *hub.Message, reply uint64) []byte {
 	dst = append(dst, `{"type":"message","topic":`...)
 	dst = appendString(dst, m.Topic)
 	dst = appendField(dst, "sub", m.Pattern)
-	dst = append(dst, `,"offset":`...)
-	dst = strconv.AppendUint(dst, m.Offset, 10)
+	if m.Offset > 0 { // else it has no place in the line
+		dst = append(dst, `,"offset":`...)
+		dst = strconv.AppendUint(dst, m.Offset, 10)
+	}
 	dst = append(dst, `,"time":`...)
 	dst = strconv.AppendInt(dst, m.Time.UnixMilli(), 10)
 	dst = appendField(dst, "messageId", m.ID)

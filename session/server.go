@@ -25,7 +25,7 @@ type Server struct {
 
 // New returns a server for a hub.
 func New(h *hub.Hub, o Options) *Server {
-	s := &Server{hub: h, options: o.withDefaults(), resume: newResumer()}
+	s := &Server{hub: h, options: o.withDefaults(), resume: newResumer(o.Key, o.PreviousKeys)}
 	s.SetLimits(o.Limits)
 	accept := s.options.Accept
 	accept.Subprotocols = []string{Subprotocol}

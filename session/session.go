@@ -69,6 +69,7 @@ type session struct {
 	timeout *time.Timer // runs until connect; nil afterwards
 	header  http.Header // of the handshake, until connect
 
+	turn       uint64                         // connections that the session has had; set before subscriber
 	subscriber atomic.Pointer[hub.Subscriber] // nil before connect; set once
 	watching   atomic.Bool                    // for room in the outbox
 	ended      atomic.Bool
