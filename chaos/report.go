@@ -35,6 +35,7 @@ func (r *run) report() error {
 	row("missing within gaps", "%s", table(v.Missed))
 	row("gaps told", "%s", table(v.Gaps))
 	row("resumed", "%d without a loss, %d with a gap", v.Recovered, v.Unrecovered)
+	row("overtaken", "%d messages without a place, behind a later one of their publisher by way of another node", v.Overtaken)
 	row("epochs", "%d", len(v.Epochs))
 	row("presence checks", "%d, %d failed", r.presence.done, len(r.presence.failed))
 	for _, took := range r.presence.took {

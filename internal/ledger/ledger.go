@@ -1,9 +1,14 @@
 // Package ledger holds what publishers know against what subscribers were told: every acknowledged message came once and in order, or
 // lies in a range that was told as a gap; every other one came at most once; all subscribers saw one order; nothing came out of nowhere. It
 // is for tests, which write everything down and ask Check at the end.
+//
+// Topics whose messages have no place, the offset 0, have no order but that of each publisher. One of them that is acknowledged and missing
+// at a subscriber needs a gap that was told between the messages of the same publisher around it. What was published before the subscriber began
+// counts as missing too: let the subscribers begin first.
 package ledger
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -73,11 +78,12 @@ type Counts struct {
 	Gaps           map[string]int // gaps, by reason
 	Recovered      int            // resubscriptions without a loss
 	Unrecovered    int            // and with one
+	Overtaken      int            // messages without a place that came behind a later one of their publisher: it has changed the node
 }
 
 // Check compares publications with journals.
 func Check(all []Publication, journals []Journal) *Verdict {
-	b := newBook(all)
+	b := newBook(all, journals)
 	v := &Verdict{Counts: Counts{Epochs: make(map[string]int), Missed: make(map[string]int), Gaps: make(map[string]int)}}
 	v.Complaints = b.doubles()
 	for i := range all {
@@ -113,6 +119,7 @@ type book struct {
 type topic struct {
 	byID      map[string]*Publication
 	acked     []*Publication
+	bare      bool // its messages have no place
 	hasLast   bool
 	ids       map[client.Position]string // what subscribers got there
 	delivered map[string]bool            // IDs
@@ -121,10 +128,14 @@ type topic struct {
 // line is the acknowledged messages of a topic, or of all topics of a pattern.
 type line struct {
 	acked map[string][]*Publication // by epoch, ascending by offset
+	bare  map[source][]*Publication // of topics whose messages have no place, as they were sent
 	last  []string                  // topics of which a last message has to come
 }
 
-func newBook(all []Publication) *book {
+// source is where the messages come from that have an order of their own.
+type source struct{ topic, publisher string }
+
+func newBook(all []Publication, journals []Journal) *book {
 	b := &book{topics: make(map[string]*topic), lines: make(map[string]*line)}
 	for i := range all {
 		p := &all[i]
@@ -133,6 +144,13 @@ func newBook(all []Publication) *book {
 		t.hasLast = t.hasLast || p.Last
 		if p.Acked {
 			t.acked = append(t.acked, p)
+		}
+	}
+	for i := range journals {
+		for _, e := range journals[i].Entries {
+			if e.Kind == Message && e.Position.Offset == 0 {
+				b.topic(cmp.Or(e.Topic, journals[i].Topic)).bare = true
+			}
 		}
 	}
 	return b
@@ -153,7 +171,7 @@ func (b *book) line(pattern string) *line {
 	if l := b.lines[pattern]; l != nil {
 		return l
 	}
-	l := &line{acked: make(map[string][]*Publication)}
+	l := &line{acked: make(map[string][]*Publication), bare: make(map[source][]*Publication)}
 	for name, t := range b.topics {
 		if !hub.Covers(pattern, name) {
 			continue
@@ -162,7 +180,12 @@ func (b *book) line(pattern string) *line {
 			l.last = append(l.last, name)
 		}
 		for _, p := range t.acked {
-			l.acked[p.Position.Epoch] = append(l.acked[p.Position.Epoch], p)
+			if t.bare {
+				from := source{name, p.Publisher}
+				l.bare[from] = append(l.bare[from], p)
+			} else {
+				l.acked[p.Position.Epoch] = append(l.acked[p.Position.Epoch], p)
+			}
 		}
 	}
 	for _, list := range l.acked {
@@ -189,6 +212,9 @@ func (b *book) doubles() []string {
 	type turn struct{ publisher, epoch string }
 	var complaints []string
 	for name, t := range b.topics {
+		if t.bare {
+			continue
+		}
 		at, last := make(map[client.Position]*Publication), make(map[turn]*Publication)
 		slices.SortStableFunc(t.acked, byOffset)
 		for _, p := range t.acked {

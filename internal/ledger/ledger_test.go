@@ -132,6 +132,39 @@ func TestPatterns(t *testing.T) {
 	}
 }
 
+// TestWithoutPlace: topics whose messages have no place.
+func TestWithoutPlace(t *testing.T) {
+	all := []Publication{sent("x.c", "1-1", at("e", 7)), sent("x.c", "1-2", at("e", 7)), sent("x.c", "1-3", unknown), sent("x.c", "1-4", at("e", 9)),
+		sent("x.c", "2-1", at("e", 7)), {Topic: "x.c", ID: "x.c-end", Last: true, Acked: true, Position: at("e", 9)}}
+	begin := begins(at("e", 5))
+	bare := func(what string) Entry { return came(at("e", 0), "x.c-"+what) }
+	lost := gap(at("e", 5), at("e", 5))
+	for _, c := range []struct {
+		name    string
+		entries []Entry
+		says    string
+	}{
+		{"all", []Entry{begin, bare("1-1"), bare("2-1"), bare("1-2"), bare("1-3"), bare("1-4"), bare("end")}, ""},
+		{"without the unknown one", []Entry{begin, bare("2-1"), bare("1-1"), bare("1-2"), bare("1-4"), bare("end")}, ""},
+		{"overtaken", []Entry{begin, bare("2-1"), bare("1-2"), bare("1-1"), bare("1-4"), bare("end")}, ""},
+		{"a gap", []Entry{begin, bare("2-1"), bare("1-1"), lost, bare("1-4"), bare("end")}, ""},
+		{"a gap at the beginning", []Entry{begin, lost, bare("1-4"), bare("end")}, ""},
+		{"a gap at the end", []Entry{begin, bare("2-1"), bare("1-1"), lost, bare("end")}, ""},
+		{"a hole", []Entry{begin, bare("2-1"), bare("1-1"), bare("1-4"), bare("end")}, "x.c-1-2 of x.c is missing"},
+		{"a gap too early", []Entry{begin, lost, bare("2-1"), bare("1-1"), bare("1-4"), bare("end")}, "x.c-1-2 of x.c is missing"},
+		{"a gap too late", []Entry{begin, bare("2-1"), bare("1-1"), bare("1-4"), lost, bare("end")}, "x.c-1-2 of x.c is missing"},
+		{"nothing of a publisher", []Entry{begin, bare("1-1"), bare("1-2"), bare("1-4"), bare("end")}, "x.c-2-1 of x.c is missing"},
+		{"twice", []Entry{begin, bare("2-1"), bare("1-1"), bare("1-1"), bare("1-2"), bare("1-4"), bare("end")}, "x.c-1-1 comes twice"},
+		{"no end", []Entry{begin, bare("2-1"), bare("1-1"), bare("1-2"), bare("1-4")}, "does not have the last message of x.c"},
+		{"never published", []Entry{begin, bare("2-1"), bare("1-1"), bare("1-2"), bare("1-4"), bare("9-9"), bare("end")}, "never published"},
+	} {
+		got := Check(all, []Journal{{Name: "s", Topic: "x.c", Entries: c.entries}}).Complaints
+		if c.says == "" && len(got) > 0 || c.says != "" && !strings.Contains(strings.Join(got, "\n"), c.says) {
+			t.Errorf("%s: complaints are %q, want %q", c.name, got, c.says)
+		}
+	}
+}
+
 // TestTogether: what only shows when several journals, or publications, lie side by side.
 func TestTogether(t *testing.T) {
 	journal := func(name string, middle Entry) Journal {

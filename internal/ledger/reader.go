@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/duplex-websocket/duplex/client"
@@ -14,18 +15,18 @@ type reader struct {
 	line    *line
 	counts  *Counts
 
-	at         client.Position // up to here everything is accounted for
-	gaps       []Entry         // told until now
-	seen       map[string]bool // topic and ID, in this epoch
-	left       map[string]bool // epochs that are over
-	lastSeq    map[source]int  // in this epoch
-	lastCame   map[string]bool // topics whose last message has come
-	wantGap    bool            // a resubscription said that something is lost
+	at         client.Position        // up to here everything is accounted for
+	gaps       []Entry                // told until now
+	seen       map[string]bool        // topic and ID, in this epoch
+	left       map[string]bool        // epochs that are over
+	lastSeq    map[source]int         // in this epoch
+	index      int                    // of the entry that is read
+	gapAt      []int                  // the indexes of gaps
+	bareAt     map[source]map[int]int // the indexes of messages without a place, by their number
+	lastCame   map[string]bool        // topics whose last message has come
+	wantGap    bool                   // a resubscription said that something is lost
 	complaints []string
 }
-
-// source is where the messages come from that have an order of their own.
-type source struct{ topic, publisher string }
 
 const maxComplaints = 5 // of one journal
 
@@ -33,6 +34,7 @@ func newReader(b *book, j *Journal, c *Counts) *reader {
 	return &reader{
 		book: b, journal: j, line: b.line(j.Topic), counts: c,
 		seen: make(map[string]bool), left: make(map[string]bool), lastSeq: make(map[source]int), lastCame: make(map[string]bool),
+		bareAt: make(map[source]map[int]int),
 	}
 }
 
@@ -49,7 +51,8 @@ func (r *reader) run() {
 		return
 	}
 	r.at = entries[0].Position
-	for _, e := range entries[1:] {
+	for i, e := range entries[1:] {
+		r.index = i + 1
 		switch e.Kind {
 		case Message:
 			r.counts.Delivered++
@@ -57,12 +60,15 @@ func (r *reader) run() {
 		case Gap:
 			r.counts.Gaps[e.Reason]++
 			r.wantGap = false
-			r.gaps = append(r.gaps, e)
+			r.gaps, r.gapAt = append(r.gaps, e), append(r.gapAt, r.index)
 		case Resubscribed:
 			r.resubscribed(e)
 		case Begin:
 			r.complain("begins twice")
 		}
+	}
+	for from, list := range r.line.bare {
+		r.accountBare(from, list)
 	}
 	for _, topic := range r.line.last {
 		if !r.lastCame[topic] {
@@ -102,7 +108,8 @@ func (r *reader) message(e Entry) {
 	if e.Position.Epoch != r.at.Epoch {
 		r.nextEpoch(e.Position.Epoch)
 	}
-	if e.Position.Offset <= r.at.Offset {
+	bare := e.Position.Offset == 0
+	if !bare && e.Position.Offset <= r.at.Offset {
 		r.complain("%s at %s comes behind %s", e.ID, show(e.Position), show(r.at))
 		return
 	}
@@ -111,6 +118,10 @@ func (r *reader) message(e Entry) {
 		r.complain("%s comes twice, the second time at %s", e.ID, show(e.Position))
 	}
 	r.seen[key] = true
+	if bare {
+		r.compareBare(topic, e)
+		return
+	}
 	r.account(e.Position.Offset)
 	r.at = e.Position
 	r.compare(topic, e)
@@ -123,17 +134,12 @@ func (r *reader) compare(topic string, e Entry) {
 		r.complain("%s is at %s, where somebody else got %s", e.ID, show(e.Position), other)
 	}
 	t.ids[e.Position] = e.ID
-	t.delivered[e.ID] = true
-	p := t.byID[e.ID]
+	p := r.publication(t, topic, e)
 	if p == nil {
-		r.complain("%s of %s was never published", e.ID, topic)
 		return
 	}
 	if p.Acked && p.Position.Epoch == e.Position.Epoch && p.Position != e.Position {
 		r.complain("%s is at %s, and its publisher was told %s", e.ID, show(e.Position), show(p.Position))
-	}
-	if p.Last {
-		r.lastCame[topic] = true
 	}
 	if p.Seq == 0 {
 		return
@@ -143,6 +149,69 @@ func (r *reader) compare(topic string, e Entry) {
 		r.complain("%s comes behind number %d of its publisher", e.ID, r.lastSeq[from])
 	}
 	r.lastSeq[from] = p.Seq
+}
+
+// publication finds what came among what was published; nil if it was not.
+func (r *reader) publication(t *topic, name string, e Entry) *Publication {
+	t.delivered[e.ID] = true
+	p := t.byID[e.ID]
+	switch {
+	case p == nil:
+		r.complain("%s of %s was never published", e.ID, name)
+	case p.Last:
+		r.lastCame[name] = true
+	}
+	return p
+}
+
+// compareBare is compare for a message without a place.
+func (r *reader) compareBare(topic string, e Entry) {
+	p := r.publication(r.book.topic(topic), topic, e)
+	if p == nil || p.Seq == 0 {
+		return
+	}
+	from := source{topic, p.Publisher}
+	if r.lastSeq[from] > p.Seq {
+		r.counts.Overtaken++
+	}
+	r.lastSeq[from] = max(r.lastSeq[from], p.Seq)
+	if r.bareAt[from] == nil {
+		r.bareAt[from] = make(map[int]int)
+	}
+	r.bareAt[from][p.Seq] = r.index
+}
+
+// accountBare demands a gap for every acknowledged message of a publisher that is missing: between the ones around it that came.
+func (r *reader) accountBare(from source, list []*Publication) {
+	came := r.bareAt[from]
+	numbers := slices.Sorted(maps.Keys(came))
+	for _, p := range list {
+		if _, has := came[p.Seq]; has || p.Seq == 0 {
+			continue
+		}
+		low, high := 0, len(r.journal.Entries)
+		i, _ := slices.BinarySearch(numbers, p.Seq)
+		if i > 0 {
+			low = came[numbers[i-1]]
+		}
+		if i < len(numbers) {
+			high = came[numbers[i]]
+		}
+		if high < low { // they have overtaken each other
+			low, high = high, low
+		}
+		explained := false
+		for n, at := range r.gapAt {
+			if g := &r.gaps[n]; at > low && at < high && (g.Topic == "" || g.Topic == from.topic) {
+				explained = true
+				r.counts.Missed[g.Reason]++
+				break
+			}
+		}
+		if !explained {
+			r.complain("%s of %s is missing, and no gap was told around its place between others of its publisher", p.ID, from.topic)
+		}
+	}
 }
 
 // nextEpoch accounts for all that was left of the epoch before, and for the ones that the subscriber has never seen.
