@@ -78,6 +78,8 @@ type Node interface {
 	// epoch than before if the broker has forgotten everything. It has the place of what is missing in the order of Deliver.
 	Missed(at string, reason GapReason, until Position)
 	PresenceChanged(topic string, who Publisher, here bool)
+	// Keeps reports whether every topic of at, a topic or a pattern, has history from which what was missed can be fetched.
+	Keeps(at string) bool
 	// Do does a command of another node's Cast, and Answer answers a Call.
 	Do(command string, data []byte) (answer []byte)
 	Answer(ctx context.Context, method string, data []byte) (answer []byte)

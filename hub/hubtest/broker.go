@@ -93,6 +93,8 @@ func (n *node) Missed(at string, reason hub.GapReason, until hub.Position) {
 	n.news()
 }
 
+func (n *node) Keeps(string) bool { return true }
+
 func (n *node) Do(command string, data []byte) []byte {
 	return fmt.Appendf(nil, "%s %s %p", command, data, n)
 }
@@ -482,9 +484,14 @@ func testReadingWhilePublishing(k *kit) {
 	go func() {
 		defer close(done)
 		for i := range 300 {
-			k.publish(fmt.Sprintf("t.%d", i%5), fmt.Sprint(i), plenty)
+			m := &hub.Message{Topic: fmt.Sprintf("t.%d", i%5), Data: fmt.Append(nil, i)}
+			if _, err := k.broker.Publish(k.ctx, m, plenty); err != nil {
+				k.Errorf("message %d: %v", i, err)
+				return
+			}
 		}
 	}()
+	defer func() { <-done }()
 	random := rand.New(rand.NewPCG(1, 2))
 	since := hub.Position{Epoch: k.read(hub.ReadQuery{Topic: "t.*"}).Top.Epoch}
 	for reading := true; reading; {
@@ -606,6 +613,9 @@ func testCounted(k *kit) {
 			}
 			if p.Connections == connections && p.Count >= least && p.Count <= most {
 				return
+			}
+			if k.ctx.Err() != nil {
+				k.Fatalf("present are %+v, not %d connections", p, connections)
 			}
 			time.Sleep(10 * time.Millisecond)
 		}
