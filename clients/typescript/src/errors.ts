@@ -8,7 +8,7 @@
  * | `disconnected` | the connection was lost while the command waited for its answer; it may or may not have been carried out |
  * | `offline` | there is no connection, and the command was not to wait for one |
  * | `timeout` | no answer in time |
- * | `unanswered` | a published message was sent and never confirmed, and can no longer be sent again without the risk of a double |
+ * | `unanswered` | a published message was sent and never confirmed, and can no longer be sent again without the risk of a double, or of coming too late |
  * | `outbox-full` | too many messages, or bytes, wait already; with `volatile`, any that go first |
  * | `too-large` | the frame is larger than the server allows; from the server it is about a part of the frame |
  * | `bad-request` | an argument cannot be sent; the text says which and why |

@@ -10,6 +10,8 @@ import type { PublishOptions, Published } from './types.js';
 const DOUBLES = 110_000;
 /** A message that went down with so many connections is taken for their cause. */
 const TRIES = 5;
+/** How long a message waits that the server could not make sure of, if it does not say how long. */
+const UNSURE = 1_000;
 
 interface Entry {
   id: number;
@@ -19,10 +21,12 @@ interface Entry {
   volatile: boolean | undefined;
   messageId: string;
   flying: boolean;
-  /** When it was first sent without being refused since. */
+  /** When it was first sent without being refused since. An answer of which the server is not sure is no refusal. */
   sentAt: number;
   tries: number;
-  /** The last "later" of the server. */
+  /** The server could not make sure of it, so it may have been accepted. */
+  unsure: boolean;
+  /** The last "later" of the server, as what it means if there is no later. */
   refused?: DuplexError | undefined;
   timer: unknown;
   resolve(result: Published): void;
@@ -55,7 +59,7 @@ export class Outbox {
         this._pump();
       }, Math.min(limit, LONGEST));
       this._entries.set(id, {
-        id, encoded, size, topic, messageId, volatile: options.volatile, flying: false, sentAt: 0, tries: 0, timer, resolve, reject,
+        id, encoded, size, topic, messageId, volatile: options.volatile, flying: false, sentAt: 0, tries: 0, unsure: false, timer, resolve, reject,
       });
       this._bytes += size;
     });
@@ -66,14 +70,17 @@ export class Outbox {
     const now = Date.now();
     const busy = new Set<string>();
     const blocked = new Set<string>();
-    for (const entry of this._entries.values()) if (entry.flying) busy.add(entry.topic);
+    for (const { flying, unsure, topic } of this._entries.values()) {
+      if (flying) busy.add(topic);
+      if (flying && unsure) blocked.add(topic);
+    }
     for (const entry of [...this._entries.values()]) {
       const { id, topic } = entry;
       if (entry.flying) continue;
       if (entry.size > frameLimit) {
         this._settle(id, new DuplexError('too-large', `the message takes ${entry.size} bytes; a frame has at most ${frameLimit}`));
       } else if (entry.sentAt && (now - entry.sentAt > DOUBLES || entry.tries >= TRIES)) {
-        this._settle(id, new DuplexError('unanswered', 'the message was sent, and the connection lost before the answer'));
+        this._settle(id, entry.refused ?? new DuplexError('unanswered', 'the message was sent, and the connection lost before the answer'));
       } else if (blocked.has(topic) || this.flying >= room || this._held.has(topic) || (entry.refused && busy.has(topic))) {
         blocked.add(topic);
         if (entry.volatile) this._settle(id, new DuplexError('outbox-full', 'other messages wait before it'));
@@ -83,6 +90,7 @@ export class Outbox {
         entry.tries++;
         this.flying++;
         busy.add(topic);
+        if (entry.unsure) blocked.add(topic);
         send(entry.encoded);
       }
     }
@@ -98,17 +106,21 @@ export class Outbox {
         if (other.topic === entry.topic && other.id < entry.id && !other.flying && other.refused) this._settle(other.id, other.refused);
       }
       const { epoch, offset, duplicate } = frame;
-      this._settle(entry.id, undefined, { epoch: epoch!, offset: offset!, messageId: entry.messageId, ...(duplicate && { duplicate }) });
+      this._settle(entry.id, undefined, { epoch: epoch!, offset: offset ?? 0, messageId: entry.messageId, ...(duplicate && { duplicate }) });
       return true;
     }
     const error = new DuplexError(frame.code!, frame.message!, frame.retry);
-    if (frame.retry == null || entry.volatile) {
+    const unsure = frame.code === 'unavailable'; // only the same again can tell
+    const pause = frame.retry ?? (unsure ? UNSURE : undefined);
+    entry.unsure ||= unsure;
+    if (pause == null || entry.volatile) {
       this._settle(entry.id, error);
     } else {
-      entry.refused = error;
+      entry.refused = entry.unsure ? new DuplexError('unanswered', `the server could not make sure of the message: ${frame.message}`) : error;
       this._land(entry);
-      entry.sentAt = entry.tries = 0;
-      this._hold(entry.topic, frame.retry);
+      entry.tries = 0;
+      if (!entry.unsure) entry.sentAt = 0;
+      this._hold(entry.topic, pause);
     }
     return true;
   }

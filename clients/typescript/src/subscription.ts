@@ -96,9 +96,11 @@ export class Subscription<T = unknown> {
       this._behindGap = undefined;
     }
     if (frame.type === 'message') {
-      const { epoch, offset } = this.position!;
-      if (frame.offset! <= offset) return;
-      this.position = { epoch, offset: frame.offset! };
+      if (frame.offset) { // else it has no place in the line, and cannot have come already
+        const { epoch, offset } = this.position!;
+        if (frame.offset <= offset) return;
+        this.position = { epoch, offset: frame.offset };
+      }
       if (!frame.messageId || !this._owner.isSilent(frame.messageId)) this._owner.call(onMessage, this._options, toMessage<T>(frame));
     } else if (frame.type === 'gap') {
       const { type, sub, ...gap } = frame;
@@ -121,5 +123,5 @@ export class Subscription<T = unknown> {
 /** A message without what is the protocol's own. */
 export function toMessage<T>(frame: Frame): Message<T> {
   const { type, sub, reply, ...message } = frame;
-  return message as unknown as Message<T>;
+  return { offset: 0, ...message } as unknown as Message<T>;
 }

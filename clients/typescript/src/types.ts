@@ -22,6 +22,7 @@ export interface Message<T = unknown> {
   topic: string;
   /** What was published; a Uint8Array if it was bytes. */
   data: T;
+  /** Its place in the topic; 0 if it has none, as in topics without history of a server with several nodes. */
   offset: number;
   /** When the server got it. */
   time: number;
@@ -36,7 +37,7 @@ export interface Message<T = unknown> {
 export interface Gap {
   /** Absent when the gap may concern any topic of a pattern. */
   topic?: string;
-  reason: 'expired' | 'epoch' | 'slow' | 'superseded' | (string & {});
+  reason: 'expired' | 'epoch' | 'slow' | 'superseded' | 'lost' | (string & {});
   since?: Position;
   until?: Position;
   /** How many messages were dropped, where the server counted. */
@@ -108,7 +109,10 @@ export interface PublishOptions {
   timeout?: number;
 }
 
-/** What `publish` resolves with: the message has its place, and whoever is subscribed or comes back gets it, or a gap. */
+/**
+ * What `publish` resolves with: the message has its place, and whoever is subscribed or comes back gets it, or a gap. `offset` is 0 as in
+ * `Message`.
+ */
 export interface Published extends Position {
   messageId: string;
   /** True: an earlier `publish` with this messageId is what has been delivered. */

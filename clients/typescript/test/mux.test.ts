@@ -250,3 +250,23 @@ test('a gap in the middle, and a new epoch, concern every tab', () => {
   s.subscribe('B', 't', { since: { epoch: 'f', offset: 1 } });
   expect(s.take('B')).toMatchObject([{ recovered: true, epoch: 'f' }]);
 });
+
+describe('on several nodes', () => {
+  test('messages without a place go to all tabs, and those who come later begin where the line is', () => {
+    const s = stage('B', 'C');
+    s.subscribe('A', 't');
+    s.reply('subscribe', { epoch: 'e', offset: 4 });
+    s.message('t', 5);
+    s.push({ type: 'message', topic: 't', time: 1, data: 0 });
+    s.push({ type: 'gap', topic: 't', reason: 'lost', since: { epoch: 'e', offset: 5 }, until: { epoch: 'e', offset: 6 } });
+    expect(s.offsets('A')).toEqual(['reply 4', 5, undefined, 'gap lost']);
+    s.subscribe('B', 't', { since: { epoch: 'e', offset: 5 } });
+    expect(s.take('B')).toMatchObject([{ type: 'reply', epoch: 'e', offset: 5, recovered: true }]);
+    s.push({ type: 'gap', topic: 't', reason: 'epoch', since: { epoch: 'e', offset: 5 }, until: { epoch: 'f', offset: 2 } });
+    s.message('t', 3);
+    expect([s.offsets('A'), s.offsets('B')]).toEqual([['gap epoch', 3], ['gap epoch', 3]]);
+    s.subscribe('C', 't', { since: { epoch: 'f', offset: 3 } });
+    expect(s.take('C')).toMatchObject([{ epoch: 'f', offset: 3, recovered: true }]);
+    expect(s.sent).toEqual([]);
+  });
+});

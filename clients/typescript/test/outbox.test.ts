@@ -278,3 +278,75 @@ describe('a rate that the server limits', () => {
     expect(data(stage.peer)).toEqual([1]);
   });
 });
+
+describe('a message that the server cannot make sure of', () => {
+  test('goes out again with the same id, and before those behind it', async () => {
+    const stage = await connected();
+    const [one] = publish(stage, 'a', 1);
+    const [id] = ids(stage.peer);
+    stage.peer.refuse('publish', 'unavailable');
+    const [two] = publish(stage, 'a', 2);
+    publish(stage, 'b', 3);
+    await vi.advanceTimersByTimeAsync(999);
+    expect(data(stage.peer)).toEqual([3]);
+    stage.peer.reply('publish', { epoch: 'e', offset: 1 });
+    await vi.advanceTimersByTimeAsync(1);
+    expect([data(stage.peer), ids(stage.peer)]).toEqual([[1], [id]]);
+    stage.peer.refuse('publish', 'unavailable', 3_000);
+    await vi.advanceTimersByTimeAsync(3_000);
+    stage.peer.reply('publish', { epoch: 'e', offset: 2, duplicate: true });
+    stage.peer.reply('publish', { epoch: 'e', offset: 3 });
+    await settle();
+    expect([one!.value, two!.value!.offset]).toEqual([{ epoch: 'e', offset: 2, messageId: id, duplicate: true }, 3]);
+  });
+
+  test('goes out again on the next connection', async () => {
+    const stage = await connected({ backoff: { base: 0 } });
+    const [one] = publish(stage, 'a', 1);
+    stage.peer.refuse('publish', 'unavailable', 500);
+    stage.peer.lose();
+    await stage.reopen();
+    await vi.advanceTimersByTimeAsync(500);
+    stage.peer.reply('publish', { epoch: 'e', offset: 1 });
+    await settle();
+    expect(one!.value!.offset).toBe(1);
+  });
+
+  test('is given up when the server may not know its id any more', async () => {
+    const stage = await connected({}, { ping: 1_000_000 });
+    const [one] = publish(stage, 'a', 1);
+    for (let i = 0; i < 11; i++) {
+      stage.peer.refuse('publish', i === 5 ? 'rate' : 'unavailable', 10_000);
+      await vi.advanceTimersByTimeAsync(10_000);
+    }
+    stage.peer.refuse('publish', 'unavailable', 10_000);
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(one!.error).toMatchObject({ code: 'unanswered', message: 'the server could not make sure of the message: unavailable!' });
+    expect(stage.peer.frames).toEqual([]);
+  });
+
+  test('is given up when a later one was accepted', async () => {
+    const stage = await connected();
+    const [one, two] = publish(stage, 'a', 1, 2);
+    stage.peer.refuse('publish', 'unavailable');
+    stage.peer.reply('publish', { epoch: 'e', offset: 1 });
+    await settle();
+    expect([one!.code, two!.value!.offset]).toEqual(['unanswered', 1]);
+  });
+
+  test('is told at once if it is volatile', async () => {
+    const stage = await connected();
+    const one = outcome(stage.client.publish('a', 1, { volatile: true }));
+    stage.peer.refuse('publish', 'unavailable');
+    await settle();
+    expect(one.code).toBe('unavailable');
+  });
+});
+
+test('a message without a place in the line has offset 0', async () => {
+  const stage = await connected();
+  const [one] = publish(stage, 'a', 1);
+  stage.peer.reply('publish', { epoch: 'e' });
+  await settle();
+  expect(one!.value).toMatchObject({ epoch: 'e', offset: 0 });
+});

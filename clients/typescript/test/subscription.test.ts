@@ -331,3 +331,49 @@ test('closing rejects what waits for a subscription', async () => {
   await settle();
   expect(ready.code).toBe('closed');
 });
+
+describe('on several nodes', () => {
+  test('messages without a place come, and leave the position alone', async () => {
+    const stage = await connected({ backoff: { base: 0 } });
+    const { sub, log } = listen(stage, 'a');
+    stage.peer.reply('subscribe', { epoch: 'e', offset: 4 });
+    const without = () => stage.peer.push({ type: 'message', topic: 'a', time: 1, data: 0 });
+    without();
+    expect(sub.position).toEqual({ epoch: 'e', offset: 4 });
+    stage.peer.message('a', 5);
+    without();
+    without();
+    expect(sub.position).toEqual({ epoch: 'e', offset: 5 });
+    stage.peer.lose();
+    await stage.reopen();
+    expect(stage.peer.reply('subscribe', { epoch: 'e', offset: 5, recovered: true }).since).toEqual({ epoch: 'e', offset: 5 });
+    without();
+    expect(log).toEqual(['live', 'message 0', 'message 5', 'message 0', 'message 0', 'pending', 'live true', 'message 0']);
+  });
+
+  test('what is lost between them is a gap that moves nothing', async () => {
+    const stage = await connected();
+    const { sub, log, gaps } = listen(stage, 'a');
+    stage.peer.reply('subscribe', { epoch: 'e', offset: 4 });
+    const gap = { topic: 'a', reason: 'lost', since: { epoch: 'e', offset: 4 }, until: { epoch: 'e', offset: 9 } };
+    stage.peer.push({ type: 'gap', ...gap });
+    expect(sub.position).toEqual({ epoch: 'e', offset: 4 });
+    stage.peer.message('a', 10);
+    expect([log, gaps, sub.position]).toEqual([['live', 'gap lost', 'message 10'], [gap], { epoch: 'e', offset: 10 }]);
+  });
+
+  test('an epoch that begins in the middle of a subscription moves it there', async () => {
+    const stage = await connected({ backoff: { base: 0 } });
+    const { sub, log } = listen(stage, 'a');
+    stage.peer.reply('subscribe', { epoch: 'e', offset: 40 });
+    stage.peer.message('a', 41);
+    stage.peer.push({ type: 'gap', topic: 'a', reason: 'epoch', since: { epoch: 'e', offset: 41 }, until: { epoch: 'f', offset: 3 } });
+    expect(sub.position).toEqual({ epoch: 'f', offset: 3 });
+    stage.peer.lose();
+    await stage.reopen();
+    expect(stage.peer.reply('subscribe', { epoch: 'f', offset: 3, recovered: true }).since).toEqual({ epoch: 'f', offset: 3 });
+    stage.peer.message('a', 4);
+    expect(log).toEqual(['live', 'message 41', 'gap epoch', 'pending', 'live true', 'message 4']);
+    expect(sub.position).toEqual({ epoch: 'f', offset: 4 });
+  });
+});
