@@ -1,0 +1,238 @@
+package natsbroker
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/duplex-websocket/duplex/hub"
+)
+
+const (
+	chunkMessages = 256
+	chunkBytes    = 1 << 20
+
+	staleWait  = 20 * time.Millisecond // for a replica that lags behind
+	staleTries = 50
+)
+
+// entry is a message as the stream holds it.
+type entry struct {
+	*hub.Message
+	lost bool // it cannot be read: it is of another version
+}
+
+var errNone = errors.New("no such message")
+
+// Headers that NATS adds.
+const (
+	headerSequence = "Nats-Sequence"
+	headerBefore   = "Nats-Last-Sequence"
+	headerTime     = "Nats-Time-Stamp"
+	headerSubject  = "Nats-Subject"
+	headerPending  = "Nats-Num-Pending"
+)
+
+// get asks the stream's leader for one message and returns where it is. Unlike what replicas answer, that is up to date. errNone
+// says that there is none.
+func (b *Broker) get(ctx context.Context, query getQuery) (sequence uint64, err error) {
+	request, err := json.Marshal(query)
+	if err != nil {
+		return 0, err
+	}
+	answer, err := b.nc.RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+b.names.stream, request)
+	if err != nil {
+		return 0, err
+	}
+	var response struct {
+		Message *struct {
+			Sequence uint64 `json:"seq"`
+		} `json:"message"`
+		Error *struct {
+			Code        int    `json:"code"`
+			Description string `json:"description"`
+		} `json:"error"`
+	}
+	switch err := json.Unmarshal(answer.Data, &response); {
+	case err != nil:
+		return 0, fmt.Errorf("an answer of NATS: %w", err)
+	case response.Message != nil:
+		b.saw(response.Message.Sequence)
+		return response.Message.Sequence, nil
+	case response.Error == nil:
+		return 0, errors.New("an answer of NATS with nothing in it")
+	case response.Error.Code == 404 && !strings.Contains(response.Error.Description, "stream"):
+		return 0, errNone
+	default:
+		return 0, errors.New(response.Error.Description)
+	}
+}
+
+// getQuery is a request for a message in the terms of JetStream's API.
+type getQuery struct {
+	Sequence uint64     `json:"seq,omitempty"`          // this one, or with Next the first from here on
+	Last     string     `json:"last_by_subj,omitempty"` // the last one on a subject
+	Next     string     `json:"next_by_subj,omitempty"` // the first one on a subject
+	Time     *time.Time `json:"start_time,omitempty"`   // with Next: from this time on
+	Batch    int        `json:"batch,omitempty"`
+	MaxBytes int        `json:"max_bytes,omitempty"`
+}
+
+// chunk reads some messages on a subject from a sequence on, from any replica, and how many there are behind them. A replica that lags may
+// know less than there is.
+func (b *Broker) chunk(ctx context.Context, subject string, from uint64, limit int) (entries []entry, pending uint64, err error) {
+	request, err := json.Marshal(getQuery{Sequence: max(1, from), Next: subject, Batch: limit, MaxBytes: chunkBytes})
+	if err != nil {
+		return nil, 0, err
+	}
+	inbox := b.nc.NewRespInbox()
+	answers, err := b.nc.SubscribeSync(inbox)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer func() { _ = answers.Unsubscribe() }()
+	if err := b.nc.PublishRequest("$JS.API.DIRECT.GET."+b.names.stream, inbox, request); err != nil {
+		return nil, 0, err
+	}
+	for {
+		m, err := answers.NextMsgWithContext(ctx)
+		if err != nil {
+			return nil, 0, err
+		}
+		if status := m.Header.Get("Status"); status != "" {
+			switch {
+			case status == "404":
+				return entries, 0, nil
+			case status == "204": // the end of the batch
+				pending, _ := strconv.ParseUint(m.Header.Get(headerPending), 10, 64)
+				return entries, pending, nil
+			case status == "503":
+				return nil, 0, nats.ErrNoResponders
+			}
+			return nil, 0, fmt.Errorf("NATS answers %s %s", status, m.Header.Get("Description"))
+		}
+		e, err := b.parse(m, m.Header.Get(headerSubject))
+		if err != nil {
+			return nil, 0, err
+		}
+		entries = append(entries, e)
+	}
+}
+
+// parse reads a message that the stream has stored under a subject.
+func (b *Broker) parse(m *nats.Msg, subject string) (entry, error) {
+	sequence, err := strconv.ParseUint(m.Header.Get(headerSequence), 10, 64)
+	if err != nil {
+		return entry{}, fmt.Errorf("a message without a sequence on %s", subject)
+	}
+	at, err := time.Parse(time.RFC3339Nano, m.Header.Get(headerTime))
+	if err != nil {
+		return entry{}, fmt.Errorf("a message without a time on %s", subject)
+	}
+	return b.entry(strings.TrimPrefix(subject, b.names.stored), sequence, at, m.Data), nil
+}
+
+func (b *Broker) entry(topic string, sequence uint64, at time.Time, data []byte) entry {
+	m, _, err := decode(data)
+	if err != nil {
+		b.logger.Warn("a message cannot be read", "topic", topic, "offset", sequence, "error", err)
+		return entry{&hub.Message{Topic: topic, Offset: sequence, Time: at}, true}
+	}
+	m.Topic, m.Offset, m.Time = topic, sequence, at
+	return entry{m, false}
+}
+
+// between calls visit for the messages on a subject with sequences above after and up to last, a chunk at a time and in order. last is one that
+// the leader has told, so a replica that does not know it yet is waited for.
+func (b *Broker) between(ctx context.Context, subject string, after, last uint64, visit func([]entry)) error {
+	for tries := 0; after < last; {
+		entries, _, err := b.chunk(ctx, subject, after+1, chunkMessages)
+		if err != nil {
+			return err
+		}
+		for i, e := range entries {
+			if e.Offset > last {
+				entries = entries[:i]
+				after = last // what comes later is not asked for
+				break
+			}
+		}
+		if n := len(entries); n > 0 {
+			after = max(after, entries[n-1].Offset)
+			tries = 0
+			visit(entries)
+			continue
+		}
+		if after >= last {
+			return nil
+		}
+		// Either this replica lags behind, or the rest has been removed meanwhile.
+		if _, err := b.get(ctx, getQuery{Sequence: after + 1, Next: subject}); errors.Is(err, errNone) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		if tries++; tries > staleTries {
+			return errors.New("the replicas of the stream lag behind")
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(staleWait):
+		}
+	}
+	return nil
+}
+
+// startOfLast returns a sequence from which on there are the last n messages on a subject, and perhaps some more.
+func (b *Broker) startOfLast(ctx context.Context, subject string, n int, last uint64) (uint64, error) {
+	const enough = chunkMessages
+	count := func(from uint64) (uint64, uint64, error) {
+		entries, pending, err := b.chunk(ctx, subject, from, 1)
+		if err != nil || len(entries) == 0 {
+			return 0, math.MaxUint64, err
+		}
+		return pending + 1, entries[0].Offset, nil
+	}
+	all, low, err := count(1)
+	if err != nil || all <= uint64(n+enough) {
+		return low, err
+	}
+	// From low on there are too many, from high on too few.
+	for high := last; high-low > 1; {
+		middle := low + (high-low)/2
+		got, first, err := count(middle)
+		switch {
+		case err != nil:
+			return 0, err
+		case got < uint64(n):
+			high = middle
+		case got <= uint64(n+enough):
+			return first, nil
+		default:
+			low = middle
+		}
+	}
+	return low, nil
+}
+
+// known returns the sequence behind which all messages are younger than age, and a removed one can therefore not have been too old:
+// that of the first mark since then. It is math.MaxUint64 if there is none.
+func (b *Broker) known(ctx context.Context, age time.Duration) (uint64, error) {
+	since := time.Now().Add(-age).UTC()
+	mark, err := b.get(ctx, getQuery{Time: &since, Next: b.names.tick + "*"})
+	if errors.Is(err, errNone) {
+		return math.MaxUint64, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	return max(mark, b.stream.config.Load().floor), nil
+}

@@ -1,0 +1,246 @@
+package natsbroker
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/duplex-websocket/duplex/hub"
+)
+
+const (
+	inboxMessages = 64 << 10 // that NATS has delivered and nobody has looked at; what comes beyond that is fetched later
+
+	guardEvery  = 10 * time.Second // how often a topic is checked on which nothing comes
+	guardPace   = 500              // topics checked a second
+	guardAtOnce = 32               // at one time, after an alarm
+)
+
+// follows is what the nodes of this broker follow.
+type follows struct {
+	b      *Broker
+	inbox  chan *nats.Msg
+	alarms chan struct{} // holds one when anything may have been missed
+
+	mu    sync.Mutex
+	at    map[string]*follow             // guarded by mu
+	bySub map[*nats.Subscription]*follow // guarded by mu
+}
+
+func newFollows(b *Broker) *follows {
+	fs := &follows{
+		b: b, inbox: make(chan *nats.Msg, inboxMessages), alarms: make(chan struct{}, 1),
+		at: make(map[string]*follow), bySub: make(map[*nats.Subscription]*follow),
+	}
+	b.nc.SetErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+		b.logger.Warn("NATS", "error", err)
+		if errors.Is(err, nats.ErrSlowConsumer) {
+			fs.missed(false)
+		}
+	})
+	return fs
+}
+
+// Follow implements hub.Broker.
+func (b *Broker) Follow(ctx context.Context, n hub.Node, at string) error {
+	fs := b.follows
+	fs.mu.Lock()
+	f := fs.at[at]
+	if f == nil {
+		f = newFollow(b, at)
+		fs.at[at] = f
+		go fs.open(f)
+	}
+	f.add(n)
+	fs.mu.Unlock()
+	select {
+	case <-f.ready:
+	case <-ctx.Done():
+		b.Unfollow(n, at)
+		return ctx.Err()
+	}
+	if f.failed != nil { // it is forgotten already
+		return unavailable("the topic cannot be followed", f.failed)
+	}
+	return nil
+}
+
+// Unfollow implements hub.Broker.
+func (b *Broker) Unfollow(n hub.Node, at string) {
+	fs := b.follows
+	fs.mu.Lock()
+	f := fs.at[at]
+	if f == nil || !f.remove(n, 1) {
+		fs.mu.Unlock()
+		return
+	}
+	fs.forget(f)
+	fs.mu.Unlock()
+	f.close()
+}
+
+// detach makes a node follow nothing any more.
+func (fs *follows) detach(n hub.Node) {
+	var over []*follow
+	fs.mu.Lock()
+	for _, f := range fs.at {
+		if f.remove(n, -1) {
+			fs.forget(f)
+			over = append(over, f)
+		}
+	}
+	fs.mu.Unlock()
+	for _, f := range over {
+		f.close()
+	}
+}
+
+// forget takes a follow away. The caller holds mu.
+func (fs *follows) forget(f *follow) {
+	if fs.at[f.at] == f {
+		delete(fs.at, f.at)
+	}
+	delete(fs.bySub, f.sub)
+}
+
+// open subscribes in NATS, and asks how far the topic is. The question reaches the stream's leader behind the subscription, since they
+// take the same way, so whatever the leader stores after the answer is delivered here.
+func (fs *follows) open(f *follow) {
+	ctx, cancel := context.WithTimeout(fs.b.life, fs.b.options.PublishTimeout)
+	defer cancel()
+	err := fs.subscribe(f)
+	if err == nil {
+		err = f.begin(ctx)
+	}
+	if err != nil {
+		f.failed = err
+		fs.mu.Lock()
+		fs.forget(f)
+		fs.mu.Unlock()
+		f.close()
+	}
+	close(f.ready)
+}
+
+var errOver = errors.New("nobody follows any more")
+
+// subscribe subscribes in NATS.
+func (fs *follows) subscribe(f *follow) error {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	if fs.at[f.at] != f {
+		return errOver
+	}
+	sub, err := fs.b.nc.ChanSubscribe(f.subscription(), fs.inbox)
+	if err != nil {
+		return err
+	}
+	f.mu.Lock()
+	f.sub = sub
+	f.mu.Unlock()
+	fs.bySub[sub] = f
+	return nil
+}
+
+// dispatch passes on what NATS delivers.
+func (fs *follows) dispatch() {
+	for {
+		select {
+		case <-fs.b.life.Done():
+			return
+		case m := <-fs.inbox:
+			fs.mu.Lock()
+			f := fs.bySub[m.Sub]
+			fs.mu.Unlock()
+			if f != nil {
+				f.receive(m)
+			}
+		}
+	}
+}
+
+// all returns what is followed.
+func (fs *follows) all() []*follow {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	all := make([]*follow, 0, len(fs.at))
+	for _, f := range fs.at {
+		all = append(all, f)
+	}
+	return all
+}
+
+// missed is called when anything may have been missed. What the stream keeps is fetched; of the rest it is told.
+func (fs *follows) missed(long bool) {
+	for _, f := range fs.all() {
+		f.missedBare(long)
+	}
+	select {
+	case fs.alarms <- struct{}{}:
+	default:
+	}
+}
+
+// guard sees to it that the last message of a topic is not missed, behind which no other shows it: topics on which nothing comes are
+// checked from time to time, and all of them when NATS was away.
+func (fs *follows) guard() {
+	status := fs.b.nc.StatusChanged(nats.CONNECTED, nats.RECONNECTING, nats.DISCONNECTED)
+	defer fs.b.nc.RemoveStatusListener(status)
+	every := time.NewTicker(guardEvery)
+	defer every.Stop()
+	var away time.Time
+	for {
+		select {
+		case <-fs.b.life.Done():
+			return
+		case now := <-status:
+			switch {
+			case now != nats.CONNECTED && away.IsZero():
+				away = time.Now()
+				fs.b.logger.Warn("the connection to NATS is lost")
+			case now == nats.CONNECTED && !away.IsZero():
+				fs.b.logger.Info("the connection to NATS is back", "after", time.Since(away).Round(time.Millisecond))
+				fs.missed(time.Since(away) > slack/2)
+				away = time.Time{}
+			}
+		case <-fs.alarms:
+			fs.checkAll(0, 0)
+		case <-every.C:
+			fs.checkAll(guardEvery, time.Second/guardPace)
+		}
+	}
+}
+
+// checkAll checks the topics on which nothing has come for some time, at some pace.
+func (fs *follows) checkAll(quiet, pace time.Duration) {
+	slots := make(chan struct{}, guardAtOnce)
+	var checks sync.WaitGroup
+	defer checks.Wait()
+	for _, f := range fs.all() {
+		if f.pattern || !f.quietFor(quiet) {
+			continue
+		}
+		select {
+		case <-fs.b.life.Done():
+			return
+		case slots <- struct{}{}:
+		}
+		checks.Go(func() {
+			f.check()
+			<-slots
+		})
+		if pace > 0 {
+			time.Sleep(pace)
+		}
+	}
+}
+
+// restart lets everybody know that the stream has begun anew.
+func (fs *follows) restart() {
+	for _, f := range fs.all() {
+		go f.restart()
+	}
+}

@@ -1,0 +1,125 @@
+package natsbroker
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/duplex-websocket/duplex/hub"
+)
+
+const (
+	conflictWait = 10 * time.Millisecond
+	stallWait    = 100 * time.Millisecond
+
+	codeIDInProcess  jetstream.ErrorCode = 10158 // a message with the same ID is being stored
+	codeStoreFailed  jetstream.ErrorCode = 10077
+	codeOutOfStorage jetstream.ErrorCode = 10047
+	codeInsufficient jetstream.ErrorCode = 10023
+)
+
+// Publish implements hub.Broker. It takes at most Options.PublishTimeout.
+func (b *Broker) Publish(ctx context.Context, m *hub.Message, r hub.Retention) (hub.Receipt, error) {
+	if r.Messages == 0 {
+		return b.publishBare(m, r)
+	}
+	bounded, cancel := context.WithTimeout(ctx, b.options.PublishTimeout)
+	defer cancel()
+	for {
+		receipt, err := b.store(bounded, m, r)
+		var refused *jetstream.APIError
+		if errors.As(err, &refused) && refused.ErrorCode == codeIDInProcess {
+			select {
+			case <-bounded.Done():
+			case <-time.After(conflictWait):
+				continue
+			}
+		}
+		if err != nil && ctx.Err() == nil {
+			err = publishError(err, b.options.PublishTimeout)
+		}
+		return receipt, err
+	}
+}
+
+func (b *Broker) store(ctx context.Context, m *hub.Message, r hub.Retention) (hub.Receipt, error) {
+	if !b.nc.IsConnected() {
+		return hub.Receipt{}, nats.ErrConnectionClosed
+	}
+	if err := b.stream.fit(ctx, &r); err != nil {
+		return hub.Receipt{}, err
+	}
+	epoch := b.stream.config.Load().epoch
+	message := &nats.Msg{Subject: b.names.stored + m.Topic, Data: encode(m, run{}), Header: make(nats.Header, 2)}
+	message.Header["Nats-TTL"] = []string{(r.Age + slack + time.Second).Truncate(time.Second).String()}
+	if m.ID != "" {
+		message.Header[nats.MsgIdHdr] = []string{messageID(m)}
+	}
+	future, err := b.js.PublishMsgAsync(message, jetstream.WithStallWait(stallWait))
+	if err != nil {
+		return hub.Receipt{}, err
+	}
+	select {
+	case ack := <-future.Ok():
+		b.saw(ack.Sequence)
+		return hub.Receipt{Position: hub.Position{Epoch: epoch, Offset: ack.Sequence}, Duplicate: ack.Duplicate}, nil
+	case err := <-future.Err():
+		return hub.Receipt{}, err
+	case <-ctx.Done():
+		return hub.Receipt{}, ctx.Err()
+	}
+}
+
+// messageID is the ID under which JetStream knows a publication. It includes the publisher and the topic, so that nobody can block
+// another's message by using its ID first.
+func messageID(m *hub.Message) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q", m.From.User, m.Topic, m.ID))
+	return base64.RawURLEncoding.EncodeToString(sum[:18])
+}
+
+// publishError says what a client can do about it.
+func publishError(err error, timeout time.Duration) error {
+	var refused *jetstream.APIError
+	again := "publish it again with the same id"
+	switch {
+	case errors.Is(err, nats.ErrMaxPayload):
+		return hub.Errorf(hub.CodeTooLarge, "the message is larger than NATS takes")
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, jetstream.ErrAsyncPublishTimeout):
+		return unavailable("the message was perhaps not stored; "+again, fmt.Errorf("NATS did not confirm it in %v", timeout))
+	case errors.Is(err, jetstream.ErrTooManyStalledMsgs):
+		return unavailable("the message was not stored", fmt.Errorf("%d others wait for NATS to confirm them", maxPendingPublishes))
+	case errors.Is(err, nats.ErrConnectionClosed), errors.Is(err, nats.ErrReconnectBufExceeded), errors.Is(err, nats.ErrConnectionReconnecting):
+		return unavailable("the message was not stored", errors.New("there is no connection to NATS"))
+	case errors.As(err, &refused) && (refused.ErrorCode == codeStoreFailed && strings.Contains(refused.Description, "maximum") ||
+		refused.ErrorCode == codeOutOfStorage || refused.ErrorCode == codeInsufficient):
+		return unavailable("the message was not stored", fmt.Errorf("there is no room for it (%s)", refused.Description))
+	}
+	return unavailable("the message was perhaps not stored; "+again, err)
+}
+
+// publishBare publishes without storing.
+func (b *Broker) publishBare(m *hub.Message, r hub.Retention) (hub.Receipt, error) {
+	receipt := hub.Receipt{Position: hub.Position{Epoch: b.stream.config.Load().epoch, Offset: b.seen.Load()}}
+	if !b.live.first(m, r.Window) {
+		receipt.Duplicate = true
+		return receipt, nil
+	}
+	err := b.live.send(m.Topic, func(number run) error {
+		if !b.nc.IsConnected() {
+			return nats.ErrConnectionClosed
+		}
+		return b.nc.Publish(b.names.bare+m.Topic, encode(m, number))
+	})
+	if err != nil {
+		b.live.forget(m)
+		return hub.Receipt{}, publishError(err, 0)
+	}
+	return receipt, nil
+}

@@ -1,0 +1,240 @@
+package natsbroker
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/duplex-websocket/duplex/hub"
+)
+
+// maxRead is how many messages one reading of a pattern looks at; older ones count as lost.
+const maxRead = 20_000
+
+// Read implements hub.Broker.
+func (b *Broker) Read(ctx context.Context, q hub.ReadQuery) (hub.Log, error) {
+	select {
+	case b.reads <- struct{}{}:
+		defer func() { <-b.reads }()
+	case <-ctx.Done():
+		return hub.Log{}, ctx.Err()
+	}
+	bounded, cancel := context.WithTimeout(ctx, b.options.PublishTimeout)
+	defer cancel()
+	r := &reading{Broker: b, q: q, subject: b.names.stored + q.Topic, config: b.stream.config.Load(), now: time.Now()}
+	log, err := r.read(bounded)
+	if err != nil && ctx.Err() == nil {
+		return hub.Log{}, unavailable("the history cannot be read", err)
+	}
+	return log, err
+}
+
+// reading is one Read.
+type reading struct {
+	*Broker
+	q       hub.ReadQuery
+	subject string
+	config  *streamConfig
+	now     time.Time
+	last    uint64 // sequence of the last message on the subject; 0 if there is none
+}
+
+func (r *reading) read(ctx context.Context) (hub.Log, error) {
+	top := r.seen.Load() // whatever has a sequence up to here, the leader knows when it is asked
+	var err error
+	switch r.last, err = r.get(ctx, getQuery{Last: r.subject}); {
+	case errors.Is(err, errNone):
+		err = nil
+	case err != nil:
+		return hub.Log{}, err
+	}
+	top = max(top, r.last)
+	if s := r.q.Since; s != nil && s.Epoch == r.config.epoch && s.Offset > top {
+		// Another node knows more. If the leader does not, the position is made up.
+		if err := r.stream.open(ctx, false); err != nil {
+			return hub.Log{}, err
+		}
+		top = min(s.Offset, r.seen.Load())
+	}
+	log := hub.Log{Top: hub.Position{Epoch: r.config.epoch, Offset: top}}
+	switch {
+	case r.q.Since != nil:
+		err = r.since(ctx, &log)
+	case r.q.Limit > 0:
+		err = r.page(ctx, &log)
+	default:
+		log.More = r.last > 0
+	}
+	return log, err
+}
+
+func (r *reading) isPattern() bool { return strings.ContainsAny(r.q.Topic, "*>") }
+
+// since reads what came behind a position, and finds out whether that is everything.
+func (r *reading) since(ctx context.Context, log *hub.Log) error {
+	var after uint64
+	known := r.q.Since.Epoch == r.config.epoch
+	if known {
+		after = r.q.Since.Offset
+	}
+	if r.q.Least == 0 { // some topics keep nothing: who knows
+		r.lose(log, log.Top.Offset)
+	}
+	if r.last > after {
+		start, err := r.start(ctx, after)
+		if err != nil {
+			return err
+		}
+		var all []entry
+		if err := r.between(ctx, r.subject, start, r.last, func(some []entry) { all = append(all, some...) }); err != nil {
+			return err
+		}
+		r.keep(log, all)
+		if start > after {
+			r.lose(log, start)
+		}
+	}
+	if !known || r.last > 0 && r.last <= after {
+		return nil // the last one is there, so none behind it was removed
+	}
+	return r.removed(ctx, log, after)
+}
+
+// start returns where to begin reading what comes after a sequence: later, if that is more than the topic keeps, or one reading looks at.
+func (r *reading) start(ctx context.Context, after uint64) (uint64, error) {
+	limit := maxRead
+	if !r.isPattern() {
+		limit = r.q.Keeps(r.q.Topic).Messages + 1
+	}
+	if _, pending, err := r.chunk(ctx, r.subject, after+1, 1); err != nil || pending <= uint64(limit+chunkMessages) {
+		return after, err
+	}
+	start, err := r.startOfLast(ctx, r.subject, limit, r.last)
+	return max(after, start-1), err
+}
+
+// keep applies the limits of each topic to what was read of it, which reaches to its end, and puts what remains into the log.
+func (r *reading) keep(log *hub.Log, all []entry) {
+	type account struct {
+		hub.Retention
+		messages int
+		bytes    int64
+		full     bool
+	}
+	topics := make(map[string]*account)
+	for _, e := range slices.Backward(all) {
+		a := topics[e.Topic]
+		if a == nil {
+			a = &account{Retention: r.q.Keeps(e.Topic)}
+			topics[e.Topic] = a
+		}
+		a.messages++
+		a.bytes += e.Size()
+		a.full = a.full || a.messages > a.Messages || a.bytes > a.Bytes || r.now.Sub(e.Time) >= a.Age
+		if a.full || e.lost {
+			r.loseOf(log, e.Offset, e.Topic)
+			continue
+		}
+		log.Messages = append(log.Messages, e.Message)
+	}
+	slices.Reverse(log.Messages)
+}
+
+// removed finds out whether the stream may have removed messages behind a position, for being too old, or at somebody's wish. That it
+// keeps only so many of a topic does not matter: what it removes for that is beyond what keep lets through.
+func (r *reading) removed(ctx context.Context, log *hub.Log, after uint64) error {
+	if !r.isPattern() {
+		// What is removed is the oldest. So if one up to the position is there, none behind it is missing.
+		first, err := r.get(ctx, getQuery{Sequence: 1, Next: r.subject})
+		if err == nil && first <= after {
+			return nil
+		}
+		if err != nil && !errors.Is(err, errNone) {
+			return err
+		}
+	}
+	known, err := r.known(ctx, r.q.Least+slack/2)
+	if err != nil || after >= known {
+		return err
+	}
+	until := min(known-1, log.Top.Offset)
+	if len(log.Messages) > 0 {
+		until = min(until, log.Messages[0].Offset-1)
+	}
+	r.lose(log, until)
+	return nil
+}
+
+// lose notes that messages up to a sequence are lost, of any topic that is read.
+func (r *reading) lose(log *hub.Log, until uint64) {
+	topic := ""
+	if !r.isPattern() {
+		topic = r.q.Topic
+	}
+	r.loseOf(log, until, topic)
+}
+
+func (r *reading) loseOf(log *hub.Log, until uint64, topic string) {
+	switch {
+	case log.Lost.IsZero():
+		log.LostTopic = topic
+	case log.LostTopic != topic:
+		log.LostTopic = ""
+	}
+	log.Lost = hub.Position{Epoch: r.config.epoch, Offset: max(log.Lost.Offset, until)}
+}
+
+// page reads the part of the history that Limit, Before, After and Forward name.
+func (r *reading) page(ctx context.Context, log *hub.Log) error {
+	if r.last == 0 {
+		return nil
+	}
+	limit := r.q.Limit + 1 // to see whether there is more
+	if r.isPattern() {
+		limit = max(limit, min(maxRead, 4*limit)) // some may be more than their topic keeps
+	} else {
+		limit = max(limit, r.q.Keeps(r.q.Topic).Messages+1)
+	}
+	start, err := r.startOfLast(ctx, r.subject, limit, r.last)
+	if err != nil || start == math.MaxUint64 {
+		return err
+	}
+	var all []entry
+	if err := r.between(ctx, r.subject, start-1, r.last, func(some []entry) { all = append(all, some...) }); err != nil {
+		return err
+	}
+	r.keep(log, all)
+	kept := log.Messages
+	lost := log.Lost
+	log.Lost, log.LostTopic = hub.Position{}, ""
+	find := func(offset uint64) int { // how many have an offset up to this one
+		i, found := slices.BinarySearchFunc(kept, offset, func(m *hub.Message, offset uint64) int { return cmp.Compare(m.Offset, offset) })
+		if found {
+			i++
+		}
+		return i
+	}
+	switch {
+	case r.q.Forward:
+		from := find(r.q.After)
+		to := min(from+r.q.Limit, len(kept))
+		log.Messages, log.More = kept[from:to], to < len(kept)
+		if lost.Offset > r.q.After {
+			r.lose(log, lost.Offset)
+			return nil
+		}
+		return r.removed(ctx, log, r.q.After)
+	default:
+		to := len(kept)
+		if r.q.Before > 0 {
+			to = find(r.q.Before - 1)
+		}
+		from := max(0, to-r.q.Limit)
+		log.Messages, log.More = kept[from:to], from > 0
+	}
+	return nil
+}
