@@ -23,6 +23,9 @@ func (c *configCheckCmd) Run(out output) error {
 	if err := server.Check(settings.Config); err != nil {
 		return err
 	}
+	if err := checkBus(settings.Config); err != nil {
+		return err
+	}
 	for _, warning := range settings.Warnings {
 		fmt.Fprintln(out.stderr, "duplex:", warning)
 	}

@@ -27,6 +27,7 @@ func (c *serveCmd) Run(ctx context.Context, out output) error {
 	defer signal.Stop(reload)
 	return server.Run(ctx, server.Config{
 		Settings: settings, Log: out.stderr, Reload: reload, Version: release(),
+		OpenBroker: openBus(settings.Config),
 		Ready: func(url string) {
 			ready := "open %s in a browser; Ctrl-C stops the server\n"
 			if !server.HasDemo(settings.Config) {
