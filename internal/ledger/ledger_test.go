@@ -137,7 +137,7 @@ func TestWithoutPlace(t *testing.T) {
 	all := []Publication{sent("x.c", "1-1", at("e", 7)), sent("x.c", "1-2", at("e", 7)), sent("x.c", "1-3", unknown), sent("x.c", "1-4", at("e", 9)),
 		sent("x.c", "2-1", at("e", 7)), {Topic: "x.c", ID: "x.c-end", Last: true, Acked: true, Position: at("e", 9)}}
 	begin := begins(at("e", 5))
-	bare := func(what string) Entry { return came(at("e", 0), "x.c-"+what) }
+	bare := func(what string) Entry { return came(unknown, "x.c-"+what) }
 	lost := gap(at("e", 5), at("e", 5))
 	for _, c := range []struct {
 		name    string

@@ -105,10 +105,10 @@ func (r *reader) message(e Entry) {
 		r.complain("%s comes although something is lost and no gap was told", e.ID)
 		r.wantGap = false
 	}
-	if e.Position.Epoch != r.at.Epoch {
+	bare := e.Position.Offset == 0
+	if !bare && e.Position.Epoch != r.at.Epoch {
 		r.nextEpoch(e.Position.Epoch)
 	}
-	bare := e.Position.Offset == 0
 	if !bare && e.Position.Offset <= r.at.Offset {
 		r.complain("%s at %s comes behind %s", e.ID, show(e.Position), show(r.at))
 		return
