@@ -34,6 +34,7 @@ type node struct {
 	chat         *chat // nil: not served
 	limit        *websocket.ConnLimit
 	hub          *hub.Hub
+	sessionKey   []byte // nil: one of this process's own
 	sessions     *session.Server
 	api          *api.API
 	health       *health
@@ -88,6 +89,10 @@ func newNode(c Config) (*node, error) {
 		n.chat.hub, n.chat.exposed = n.hub, !isLoopback(settings.Listen)
 	}
 	n.limit = &websocket.ConnLimit{Total: settings.Limits.Connections, PerAddress: settings.Limits.ConnectionsPerAddress}
+	if n.sessionKey, err = sharedKey(n.life, c.Broker); err != nil {
+		n.close()
+		return nil, setupError("the key of sessions", err)
+	}
 	n.sessions = session.New(n.hub, n.sessionOptions(settings))
 	n.api, err = api.New(settings.API, api.Options{Hub: n.hub, Revoke: n.auth.Revoke, Shed: n.shed, Local: n.isOpen, Logger: n.logger})
 	if err != nil {
@@ -141,7 +146,7 @@ func maxFrame(c *config.Config) int {
 func (n *node) sessionOptions(c *config.Config) session.Options {
 	return session.Options{
 		Authenticate: n.logged(n.auth.Guard(n.hooks.Authenticate(n.auth.Authenticate))), Logger: n.logger, Accept: n.acceptOptions(c),
-		MaxFrame: maxFrame(c), Limits: sessionLimits(c),
+		MaxFrame: maxFrame(c), Limits: sessionLimits(c), Key: n.sessionKey,
 	}
 }
 
