@@ -1,9 +1,12 @@
 package hub
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
-	"encoding/base32"
+	"encoding/hex"
+	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -14,12 +17,16 @@ const (
 	boardAge   = 10 * 365 * 24 * time.Hour
 	boardRetry = time.Second // until a board that could not be read is read again
 	boardRead  = 30 * time.Second
+
+	boardShelves = 256 // into which the notes of a board are put, since a broker reads only so many in one go
+	boardReaders = 16  // at one time
 )
 
 // Board is what the nodes of a broker tell each other besides messages: notes, which the broker keeps for as long as each is good for, so
 // that nodes that start later know them too. Its notes are kept under topics that begin with "$", which nobody else can reach.
 type Board struct {
 	hub   *Hub                                // immutable
+	name  string                              // immutable: the first part of its topics
 	at    string                              // immutable: the pattern of its topics
 	taken func(data []byte, posted time.Time) // immutable
 
@@ -43,7 +50,7 @@ func reserved(name string) bool { return strings.HasPrefix(name, "$") }
 // has, and then with every new one, from any goroutine, more than once, and in the order in which they were posted only for the same
 // key; it must neither block nor call the hub, other than ending subscribers of this node. The error is the broker's: then nothing is known.
 func (h *Hub) Board(ctx context.Context, name string, taken func(data []byte, posted time.Time)) (*Board, error) {
-	b := &Board{hub: h, at: "$" + name + ".*", taken: taken}
+	b := &Board{hub: h, name: "$" + name, at: "$" + name + ".*.*", taken: taken}
 	if err := CheckTopic(name); err != nil || strings.Contains(name, ".") {
 		return nil, Errorf(CodeBadTopic, "a board is named as a part of a topic is, not %q", name)
 	}
@@ -51,12 +58,21 @@ func (h *Hub) Board(ctx context.Context, name string, taken func(data []byte, po
 	if h.boards.all == nil {
 		h.boards.all = make(map[string]*Board)
 	}
-	h.boards.all["$"+name] = b
+	h.boards.all[b.name] = b
 	h.boards.mu.Unlock()
-	if err := h.broker.Follow(ctx, h, b.at); err != nil { // it ends with the hub's detaching
-		return nil, err
+	err := h.broker.Follow(ctx, h, b.at) // it ends with the hub's detaching
+	if err == nil {
+		if err = b.read(ctx); err != nil {
+			h.broker.Unfollow(h, b.at)
+		}
 	}
-	return b, b.read(ctx)
+	if err == nil {
+		return b, nil
+	}
+	h.boards.mu.Lock()
+	defer h.boards.mu.Unlock()
+	delete(h.boards.all, b.name)
+	return nil, err
 }
 
 // Post posts a note of at most 4 KiB, which takes the place of an earlier one with the same key, and is kept for as long as life.
@@ -76,14 +92,17 @@ func (b *Board) post(ctx context.Context, key, id string, data []byte, life time
 	if len(data) > boardBytes {
 		return Receipt{}, Errorf(CodeTooLarge, "a note has at most %d bytes, not %d", boardBytes, len(data))
 	}
-	name := sha256.Sum256([]byte(key)) // keys may have any length and characters
-	topic := strings.TrimSuffix(b.at, "*") + strings.ToLower(base32.HexEncoding.WithPadding(base32.NoPadding).EncodeToString(name[:20]))
+	sum := sha256.Sum256([]byte(key)) // keys may have any length and characters
+	topic := b.shelf(int(sum[0])) + hex.EncodeToString(sum[1:20])
 	keep := boardKeeps(topic)
 	if life > 0 {
 		keep.Age = min(life, boardAge)
 	}
 	return b.hub.broker.Publish(ctx, &Message{Topic: topic, ID: id, Data: data, Binary: true}, keep)
 }
+
+// shelf is what the topics of one shelf begin with.
+func (b *Board) shelf(i int) string { return fmt.Sprintf("%s.%02x.", b.name, i%boardShelves) }
 
 // boardKeeps is what topics of boards keep.
 func boardKeeps(string) Retention {
@@ -94,15 +113,42 @@ func boardKeeps(string) Retention {
 func (b *Board) read(ctx context.Context) error {
 	b.reading.Lock()
 	defer b.reading.Unlock()
-	log, err := b.hub.broker.Read(ctx, ReadQuery{Topic: b.at, Keeps: boardKeeps, Least: boardAge, Since: &b.known})
-	if err != nil {
+	tops, errs := make([]Position, boardShelves), make([]error, boardShelves)
+	next := make(chan int, boardShelves)
+	for i := range boardShelves {
+		next <- i
+	}
+	close(next)
+	var readers sync.WaitGroup
+	for range boardReaders {
+		readers.Go(func() {
+			for i := range next {
+				tops[i], errs[i] = b.readShelf(ctx, i)
+			}
+		})
+	}
+	readers.Wait()
+	if err := cmp.Or(errs...); err != nil {
 		return err
+	}
+	first := slices.MinFunc(tops, func(a, b Position) int { return cmp.Compare(a.Offset, b.Offset) })
+	if slices.ContainsFunc(tops, func(p Position) bool { return p.Epoch != first.Epoch }) {
+		first = Position{} // the broker has forgotten everything meanwhile
+	}
+	b.known = first
+	return nil
+}
+
+// readShelf takes what is on one shelf, and returns up to where that is known.
+func (b *Board) readShelf(ctx context.Context, i int) (top Position, err error) {
+	log, err := b.hub.broker.Read(ctx, ReadQuery{Topic: b.shelf(i) + "*", Keeps: boardKeeps, Least: boardAge, Since: new(b.known)})
+	if err != nil {
+		return Position{}, err
 	}
 	for _, m := range log.Messages {
 		b.taken(m.Data, m.Time)
 	}
-	b.known = log.Top
-	return nil
+	return log.Top, nil
 }
 
 // missed has the board read again, for as long as it takes.
