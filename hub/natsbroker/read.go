@@ -127,6 +127,9 @@ func (r *reading) keep(log *hub.Log, all []entry) {
 	}
 	topics := make(map[string]*account)
 	for _, e := range slices.Backward(all) {
+		if !hub.Match(r.q.Topic, e.Topic) { // a topic of the hub's own, which patterns do not match
+			continue
+		}
 		a := topics[e.Topic]
 		if a == nil {
 			a = &account{Retention: r.q.Keeps(e.Topic)}
