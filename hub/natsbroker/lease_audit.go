@@ -104,6 +104,9 @@ func (r *roster) auditBucket() error {
 
 // auditLeases brings the leases up to date with the bucket, as its leader knows it.
 func (r *roster) auditLeases(ctx context.Context) error {
+	if err := r.bucket.reach(ctx); err != nil {
+		return err
+	}
 	found := make(map[string]struct{})
 	fence, err := r.bucket.scan(ctx, leaseKeys+"*", func(rec record) {
 		found[rec.key[len(leaseKeys):]] = struct{}{}

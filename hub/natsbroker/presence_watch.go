@@ -109,9 +109,7 @@ func (r *roster) start(w *watch) {
 		r.mu.Lock()
 		w.sub = sub
 		r.mu.Unlock()
-		if err = r.b.nc.FlushWithContext(ctx); err == nil {
-			err = r.load(ctx, w)
-		}
+		err = r.load(ctx, w)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -137,6 +135,9 @@ func (r *roster) load(ctx context.Context, w *watch) error {
 		defer func() { <-r.loads }()
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+	if err := r.bucket.reach(ctx); err != nil {
+		return err
 	}
 	found := make(map[entryKey]struct{})
 	fence, err := r.bucket.scan(ctx, entriesIn(w.token), func(rec record) {
@@ -251,11 +252,11 @@ func (r *roster) drop(node string) {
 }
 
 // dispatch takes note of what the bucket republishes, until the broker is closed.
-func (r *roster) dispatch(subscribed []*nats.Subscription) {
+func (r *roster) dispatch() {
 	for {
 		select {
 		case m := <-r.events:
-			if len(r.events) >= maxEvents-1 { // one may not have fitted before this one left
+			if len(r.events) >= cap(r.events)-1 { // one may not have fitted before this one left
 				r.mu.Lock()
 				r.overflown = true
 				r.mu.Unlock()
@@ -271,9 +272,7 @@ func (r *roster) dispatch(subscribed []*nats.Subscription) {
 				clear(w.nodes)
 				r.release(w)
 			}
-			for _, s := range subscribed {
-				_ = s.Unsubscribe() // it fails when the connection is closed, where it has ended already
-			}
+			r.unsubscribe()
 			return
 		}
 	}

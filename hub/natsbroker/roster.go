@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	maxEvents = 16 << 10 // changes of presence that wait to be looked at; if there are more, what is watched is loaded anew
+	maxEvents = 16 << 10 // see rosterSettings
 	maxLoads  = 16       // topics that are being loaded at one time
 )
 
@@ -30,6 +30,8 @@ type roster struct {
 	events   chan *nats.Msg
 	loads    chan struct{} // holds one for each load that is under way
 	kicks    chan struct{} // holds one if an audit is wanted now
+
+	subscribed []*nats.Subscription // to leases, and to who leads the bucket
 
 	mu        sync.Mutex
 	attached  map[hub.Node]*attached // guarded by mu, as is what follows
@@ -49,6 +51,7 @@ type rosterSettings struct {
 	every  time.Duration // between audits of leases
 	topic  time.Duration // between audits of a topic, at least
 	now    func() time.Time
+	events int  // changes of presence that wait to be looked at; if there are more, what is watched is loaded anew
 	manual bool // audits take place only when asked for
 }
 
@@ -71,49 +74,66 @@ type offer struct{ method string }
 
 // newRoster opens the bucket and finds out which nodes there are. It tries until ctx ends what may succeed later.
 func newRoster(ctx context.Context, b *Broker) (*roster, error) {
-	return newRosterWith(ctx, b, rosterSettings{lease: hub.LeaseTime, every: hub.LeaseTime / 6, topic: topicAuditEvery, now: time.Now})
+	return newRosterWith(ctx, b, rosterSettings{lease: hub.LeaseTime, every: hub.LeaseTime / 6, topic: topicAuditEvery, now: time.Now, events: maxEvents})
 }
 
 func newRosterWith(ctx context.Context, b *Broker, settings rosterSettings) (*roster, error) {
 	r := &roster{
 		b: b, bucket: newBucket(b), settings: settings,
-		events: make(chan *nats.Msg, maxEvents), loads: make(chan struct{}, maxLoads), kicks: make(chan struct{}, 1),
+		events: make(chan *nats.Msg, settings.events), loads: make(chan struct{}, maxLoads), kicks: make(chan struct{}, 1),
 		attached: make(map[hub.Node]*attached), leases: leases{all: make(map[string]*lease)},
 		watches: make(map[string]*watch), flights: make(map[string]*flight),
 	}
-	for {
-		info, err := r.bucket.open(ctx, true)
-		if err == nil {
-			r.created, r.top = info.Created, info.State.LastSeq
+	var err error
+	for _, subject := range []string{r.bucket.told + leaseKeys + "*", leaderAdvisory + r.bucket.stream} {
+		var s *nats.Subscription
+		if s, err = b.nc.ChanSubscribe(subject, r.events); err != nil {
 			break
 		}
+		r.subscribed = append(r.subscribed, s)
+	}
+	if err == nil {
+		err = r.open(ctx)
+	}
+	if err != nil {
+		r.unsubscribe()
+		return nil, err
+	}
+	b.running.Go(r.dispatch)
+	b.running.Go(r.audit)
+	return r, nil
+}
+
+func (r *roster) unsubscribe() {
+	for _, s := range r.subscribed {
+		_ = s.Unsubscribe() // it fails when the connection is closed, where it has ended already
+	}
+}
+
+// open opens the bucket and finds out which nodes there are.
+func (r *roster) open(ctx context.Context) error {
+	try := func() error {
+		ctx, cancel := context.WithTimeout(ctx, r.b.options.PublishTimeout)
+		defer cancel()
+		info, err := r.bucket.open(ctx, true)
+		if err != nil {
+			return err
+		}
+		r.created, r.top = info.Created, info.State.LastSeq
+		return r.auditLeases(ctx)
+	}
+	for {
+		err := try()
 		var foreign *foreignError
-		if errors.As(err, &foreign) {
-			return nil, err
+		if err == nil || errors.As(err, &foreign) {
+			return err
 		}
 		select {
 		case <-ctx.Done():
-			return nil, fmt.Errorf("the bucket %s cannot be opened: %w", r.bucket.stream, err)
+			return fmt.Errorf("the bucket %s cannot be opened: %w", r.bucket.stream, err)
 		case <-time.After(startRetry):
 		}
 	}
-	var subscribed []*nats.Subscription
-	for _, subject := range []string{r.bucket.told + leaseKeys + "*", leaderAdvisory + r.bucket.stream} {
-		s, err := b.nc.ChanSubscribe(subject, r.events)
-		if err != nil {
-			return nil, err
-		}
-		subscribed = append(subscribed, s)
-	}
-	if err := b.nc.FlushWithContext(ctx); err != nil {
-		return nil, err
-	}
-	if err := r.auditLeases(ctx); err != nil {
-		return nil, err
-	}
-	b.running.Go(func() { r.dispatch(subscribed) })
-	b.running.Go(r.audit)
-	return r, nil
 }
 
 func (r *roster) now() time.Time { return r.settings.now() }

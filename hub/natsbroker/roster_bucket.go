@@ -1,6 +1,7 @@
 package natsbroker
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -26,9 +27,10 @@ const (
 // is republished, so that whoever watches a topic is told by core NATS.
 type bucket struct {
 	b      *Broker
-	stream string // its name
-	prefix string // of its subjects: behind it is the key
-	told   string // the same of what it republishes
+	stream string        // its name
+	prefix string        // of its subjects: behind it is the key
+	told   string        // the same of what it republishes
+	marker time.Duration // how long it remembers that a key was taken away
 }
 
 // record is what is under a key.
@@ -39,7 +41,7 @@ type record struct {
 }
 
 func newBucket(b *Broker) bucket {
-	return bucket{b: b, stream: "KV_" + b.names.bucket, prefix: "$KV." + b.names.bucket + ".", told: b.options.Name + "."}
+	return bucket{b: b, stream: "KV_" + b.names.bucket, prefix: "$KV." + b.names.bucket + ".", told: b.options.Name + ".", marker: markerLife}
 }
 
 // open finds the bucket, or makes it. With apply it is made to fit the options.
@@ -103,13 +105,30 @@ func (k *bucket) put(ctx context.Context, key string, data []byte, options ...je
 	m.Data = data
 	if len(data) == 0 {
 		m.Header.Set("KV-Operation", "PURGE")
-		options = append(options, jetstream.WithMsgTTL(markerLife))
+		options = append(options, jetstream.WithMsgTTL(k.marker))
 	}
 	ack, err := k.b.js.PublishMsg(ctx, m, options...)
 	if err != nil {
 		return 0, err
 	}
 	return ack.Sequence, nil
+}
+
+// codeOtherStream is how the bucket's leader refuses a message for another stream.
+const codeOtherStream jetstream.ErrorCode = 10060
+
+// reach returns when the server that leads the bucket knows of all our subscriptions: whatever is put from then on comes to them. Servers
+// tell each other of subscriptions in line with messages between them, but not in line with requests to JetStream, so this is a message
+// to the bucket, which refuses it.
+func (k *bucket) reach(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, k.b.options.PublishTimeout)
+	defer cancel()
+	_, err := k.b.js.PublishMsg(ctx, nats.NewMsg(k.prefix+"reach"), jetstream.WithExpectStream("-"))
+	var refused *jetstream.APIError
+	if errors.As(err, &refused) && refused.ErrorCode == codeOtherStream {
+		return nil
+	}
+	return cmp.Or(err, errors.New("the bucket takes what is not for it"))
 }
 
 // isConflict reports whether a put was refused because the key has changed meanwhile.
