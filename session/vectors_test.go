@@ -119,6 +119,7 @@ func serverFrames() [][]byte {
 		}),
 		push(&hub.Message{Topic: "quotes.AAPL", Pattern: "quotes.>", Offset: 7, Time: noon, Key: "AAPL", Data: []byte("231.5")}),
 		push(&hub.Message{Topic: "files.a", Offset: 9, Time: noon, Meta: []byte("{}"), Binary: true, Data: []byte{1, 2, 3}}),
+		push(&hub.Message{Topic: "cursors.a", Time: noon, Data: []byte(`{"x":7}`)}),
 		push(&hub.Message{Kind: hub.KindJoin, Topic: "chat.lobby", From: hub.Publisher{User: "bob", Info: bobInfo}}),
 		push(&hub.Message{Kind: hub.KindLeave, Topic: "chat.lobby", From: hub.Publisher{User: "bob"}}),
 		push(&hub.Message{Kind: hub.KindGap, Topic: "chat.lobby", Gap: &hub.Gap{Reason: hub.GapExpired, Since: at(12), Until: at(30)}}),
