@@ -77,7 +77,7 @@ func (b *bus) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := b.connect(ctx, append(dial, b.handlers()...)); err != nil {
+	if err := b.connect(ctx, dial); err != nil {
 		return err
 	}
 	if err := b.insist(ctx, patience, b.makeBroker); err != nil {
@@ -92,6 +92,7 @@ func (b *bus) open(ctx context.Context) error {
 
 // connect connects with the embedded server or with others.
 func (b *bus) connect(ctx context.Context, dial []nats.Option) error {
+	dial = append(dial, nats.Name("duplex"), nats.IgnoreAuthErrorAbort()) // who is refused today may be let in tomorrow
 	if b.embedded != nil {
 		dial = append(dial, nats.InProcessServer(b.embedded))
 	}
@@ -177,29 +178,6 @@ func passing(err error) bool {
 		}
 	}
 	return false
-}
-
-// handlers tell of a bus that goes and comes.
-func (b *bus) handlers() []nats.Option {
-	return []nats.Option{
-		nats.Name("duplex"),
-		nats.IgnoreAuthErrorAbort(), // a password may be changed back
-		nats.DisconnectErrHandler(func(conn *nats.Conn, err error) {
-			if !conn.IsClosed() {
-				b.logger.Warn("the connection with NATS is lost", "error", err)
-			}
-		}),
-		nats.ReconnectHandler(func(conn *nats.Conn) {
-			b.logger.Info("connected with NATS again", "server", conn.ConnectedServerName())
-		}),
-		nats.ErrorHandler(func(_ *nats.Conn, s *nats.Subscription, err error) {
-			subject := ""
-			if s != nil {
-				subject = s.Subject
-			}
-			b.logger.Warn("NATS has trouble", "subject", subject, "error", err)
-		}),
-	}
 }
 
 // Figures implements server.Figures.

@@ -14,8 +14,9 @@ import (
 // logger passes on what nats-server says. Its notices are details to whoever runs Duplex, and so is what it repeats. It never ends the
 // process: what nats-server takes for fatal is an error of Start.
 type logger struct {
-	slog  *slog.Logger
-	fatal chan string // the first thing that is fatal; room for one
+	slog   *slog.Logger
+	fatal  chan string // the first thing that is fatal; room for one
+	failed chan string // why something could not be written, which nats-server does not try again; room for one
 
 	mu    sync.Mutex
 	quiet bool                 // guarded by mu, as is what follows: the server stops, and its complaints about that are no news
@@ -30,7 +31,7 @@ const (
 var _ server.Logger = (*logger)(nil)
 
 func newLogger(l *slog.Logger) *logger {
-	return &logger{slog: l.With("part", "nats"), fatal: make(chan string, 1), said: make(map[string]time.Time)}
+	return &logger{slog: l.With("part", "nats"), fatal: make(chan string, 1), failed: make(chan string, 1), said: make(map[string]time.Time)}
 }
 
 func (l *logger) log(level slog.Level, format string, args []any) {
@@ -85,7 +86,17 @@ func (l *logger) Noticef(format string, args ...any) { l.log(slog.LevelDebug, fo
 func (l *logger) Debugf(format string, args ...any)  { l.log(slog.LevelDebug, format, args) }
 func (l *logger) Tracef(format string, args ...any)  { l.log(slog.LevelDebug, format, args) }
 func (l *logger) Warnf(format string, args ...any)   { l.log(slog.LevelWarn, format, args) }
-func (l *logger) Errorf(format string, args ...any)  { l.log(slog.LevelError, format, args) }
+
+// Errorf also notices that nats-server has stopped writing: it tells nobody else, and needs a new start to begin again.
+func (l *logger) Errorf(format string, args ...any) {
+	l.log(slog.LevelError, format, args)
+	if text := fmt.Sprintf(format, args...); strings.Contains(text, "failed to store a msg on stream") || strings.Contains(text, "Critical write error") {
+		select {
+		case l.failed <- text:
+		default:
+		}
+	}
+}
 
 // Fatalf is called when nats-server cannot go on.
 func (l *logger) Fatalf(format string, args ...any) {

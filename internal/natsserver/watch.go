@@ -15,25 +15,40 @@ func (s *Server) watch(ctx context.Context) {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
 	var gone []string
-	var failed time.Time
+	var tried time.Time // when it was started anew, or that failed
 	for {
+		var failed <-chan string
+		if log := s.currentLog(); log != nil {
+			failed = log.failed
+		}
 		select {
 		case <-ctx.Done():
 			return
+		case <-failed:
+			s.giveUp()
 		case <-tick.C:
 		}
 		ns := s.current()
 		switch {
-		case ns == nil && time.Since(failed) > retryEvery:
-			if !s.revive(ctx) {
-				failed = time.Now()
-			}
+		case ns == nil && time.Since(tried) > retryEvery:
+			s.revive(ctx)
+			tried = time.Now()
 		case ns != nil && !ns.JetStreamEnabled():
 			s.giveUp()
 		case ns != nil:
 			gone = s.report(ns, gone)
 		}
 	}
+}
+
+// currentLog is the logger of the nats-server that runs, or nil.
+func (s *Server) currentLog() *logger {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.nats == nil {
+		return nil
+	}
+	return s.natsLog
 }
 
 func (s *Server) current() *server.Server {
@@ -55,18 +70,15 @@ func (s *Server) giveUp() {
 }
 
 // revive starts the server again if there is a chance.
-func (s *Server) revive(ctx context.Context) bool {
+func (s *Server) revive(ctx context.Context) {
 	if err := s.boot(ctx); err != nil {
-		if ctx.Err() == nil {
-			s.log.Error("messages still cannot be stored", "error", err)
-		}
+		s.log.Debug("messages still cannot be stored", "error", err)
 		s.mu.Lock()
 		s.trouble = err
 		s.mu.Unlock()
-		return false
+		return
 	}
 	s.log.Info("messages can be stored again")
-	return true
 }
 
 // report tells what has changed among the other nodes, and returns those that are gone.
