@@ -93,18 +93,21 @@ func (b *Broker) chunk(ctx context.Context, subject string, from uint64, limit i
 		return nil, 0, err
 	}
 	inbox := b.nc.NewRespInbox()
-	answers, err := b.nc.SubscribeSync(inbox)
+	answers := make(chan *nats.Msg, limit+1) // SubscribeSync would make one for 65,536 messages, which is half a megabyte
+	subscription, err := b.nc.ChanSubscribe(inbox, answers)
 	if err != nil {
 		return nil, 0, err
 	}
-	defer func() { _ = answers.Unsubscribe() }()
+	defer func() { _ = subscription.Unsubscribe() }()
 	if err := b.nc.PublishRequest("$JS.API.DIRECT.GET."+b.names.stream, inbox, request); err != nil {
 		return nil, 0, err
 	}
 	for {
-		m, err := answers.NextMsgWithContext(ctx)
-		if err != nil {
-			return nil, 0, err
+		var m *nats.Msg
+		select {
+		case m = <-answers:
+		case <-ctx.Done():
+			return nil, 0, ctx.Err()
 		}
 		if status := m.Header.Get("Status"); status != "" {
 			switch {
