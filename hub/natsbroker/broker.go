@@ -75,6 +75,7 @@ type Broker struct {
 	stream  *stream
 	seen    atomic.Uint64 // the highest sequence that is known to have been given to a message
 	live    *live
+	flushes *flushes
 	follows *follows
 	roster  *roster
 	bus     *bus
@@ -94,6 +95,7 @@ type names struct {
 	kept     string // + topic: the same, as the stream republishes it
 	bare     string // + topic: what is published without being stored
 	either   string // + topic: both of these
+	loss     string // on which nodes say that messages which are not stored may be lost
 	tick     string // + minute
 	commands string // + node
 	requests string // + method
@@ -102,7 +104,7 @@ type names struct {
 func newNames(name string) names {
 	return names{
 		stream: name, bucket: name + "_presence",
-		stored: name + ".t.", kept: name + ".l.s.", bare: name + ".l.c.", either: name + ".l.*.", tick: name + ".k.",
+		stored: name + ".t.", kept: name + ".l.s.", bare: name + ".l.c.", either: name + ".l.*.", loss: name + ".g", tick: name + ".k.",
 		commands: name + ".n.", requests: name + ".r.",
 	}
 }
@@ -156,8 +158,10 @@ func (b *Broker) start(ctx context.Context) (err error) {
 	if b.bus, err = newBus(b); err != nil {
 		return err
 	}
-	b.live = newLive()
-	b.follows = newFollows(b)
+	b.live, b.flushes = newLive(), &flushes{b: b}
+	if b.follows, err = newFollows(b); err != nil {
+		return err
+	}
 	b.running.Go(b.stream.watch)
 	b.running.Go(b.follows.dispatch)
 	b.running.Go(b.follows.guard)

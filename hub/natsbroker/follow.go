@@ -1,6 +1,7 @@
 package natsbroker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strconv"
@@ -37,6 +38,7 @@ type follow struct {
 	gone     bool
 	anew     bool   // the stream has begun anew, and nobody was told yet
 	last     uint64 // everything up to this sequence has been delivered
+	wanted   uint64 // there was a message with this sequence; 0: none that has not come
 	fetching bool   // what is before the messages that wait is being fetched
 	waiting  []*nats.Msg
 	spilled  bool              // more came than may wait
@@ -156,10 +158,12 @@ func (f *follow) accept(m *nats.Msg, fetched uint64) (ok bool) {
 		return true
 	}
 	e.Topic = f.at
+	f.b.saw(e.Offset)
 	switch {
 	case e.Offset <= f.last:
 		return true
 	case before > f.last && before > fetched:
+		f.wanted = cmp.Or(f.wanted, before)
 		return false
 	case before > f.last:
 		f.lose(hub.GapLost, before)
@@ -170,8 +174,12 @@ func (f *follow) accept(m *nats.Msg, fetched uint64) (ok bool) {
 
 // deliver hands over the next message. The caller holds mu.
 func (f *follow) deliver(e entry) {
+	if f.wanted > 0 && e.Offset > f.wanted {
+		f.lose(hub.GapLost, f.wanted)
+	} else if e.Offset == f.wanted {
+		f.wanted = 0
+	}
 	f.last = e.Offset
-	f.b.saw(e.Offset)
 	if e.lost {
 		f.lose(hub.GapLost, e.Offset)
 		return
@@ -184,6 +192,9 @@ func (f *follow) deliver(e entry) {
 // lose tells that messages up to a sequence are lost. The caller holds mu.
 func (f *follow) lose(reason hub.GapReason, until uint64) {
 	f.last = max(f.last, until)
+	if f.wanted <= until {
+		f.wanted = 0
+	}
 	for n := range f.nodes {
 		n.Missed(f.at, reason, hub.Position{Epoch: f.b.stream.config.Load().epoch, Offset: until})
 	}
@@ -230,11 +241,12 @@ func (f *follow) fetchSome(ctx context.Context) (until uint64, err error) {
 	if anew {
 		return f.beginAnew(ctx)
 	}
-	until, err = f.b.get(ctx, getQuery{Last: f.stored})
+	seen := f.b.seen.Load() // the leader knows these, too
+	last, err := f.b.get(ctx, getQuery{Last: f.stored})
 	if errors.Is(err, errNone) {
-		return after, nil
+		err = nil
 	}
-	if err != nil || until <= after {
+	if until = max(last, seen); err != nil || last <= after {
 		return until, err
 	}
 	first, pending, err := f.b.chunk(ctx, f.stored, after+1, 1)
@@ -250,7 +262,7 @@ func (f *follow) fetchSome(ctx context.Context) (until uint64, err error) {
 		f.lose(hub.GapLost, first[0].Offset-1)
 		f.mu.Unlock()
 	}
-	return until, f.b.between(ctx, f.stored, after, until, func(some []entry) {
+	return until, f.b.between(ctx, f.stored, after, last, func(some []entry) {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		for _, e := range some {
@@ -325,7 +337,7 @@ func (f *follow) beginAnew(ctx context.Context) (until uint64, err error) {
 	}
 	f.mu.Lock()
 	consumer := f.consumer
-	f.anew, f.last, f.waiting, f.consumer = false, 0, nil, nil
+	f.anew, f.last, f.wanted, f.waiting, f.consumer = false, 0, 0, nil, nil
 	f.lose(hub.GapEpoch, until)
 	f.mu.Unlock()
 	if consumer != nil {
@@ -363,7 +375,7 @@ func (f *follow) receiveBare(m *nats.Msg) {
 		f.runs = make(map[string]uint64)
 	}
 	f.runs[key] = r.number
-	if !f.b.live.own(r) && !f.b.live.first(message, leastWindow) {
+	if !f.b.live.first(message, r, leastWindow) {
 		return // a retry, of which another node did not know
 	}
 	for n := range f.nodes {

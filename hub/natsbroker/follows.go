@@ -30,7 +30,7 @@ type follows struct {
 	bySub map[*nats.Subscription]*follow // guarded by mu
 }
 
-func newFollows(b *Broker) *follows {
+func newFollows(b *Broker) (*follows, error) {
 	fs := &follows{
 		b: b, inbox: make(chan *nats.Msg, inboxMessages), alarms: make(chan struct{}, 1),
 		at: make(map[string]*follow), bySub: make(map[*nats.Subscription]*follow),
@@ -41,7 +41,8 @@ func newFollows(b *Broker) *follows {
 			fs.missed(false)
 		}
 	})
-	return fs
+	_, err := b.nc.ChanSubscribe(b.names.loss, fs.inbox)
+	return fs, err
 }
 
 // Follow implements hub.Broker.
@@ -152,6 +153,12 @@ func (fs *follows) dispatch() {
 		case <-fs.b.life.Done():
 			return
 		case m := <-fs.inbox:
+			if m.Subject == fs.b.names.loss {
+				if string(m.Data) != fs.b.live.node {
+					fs.missed(false)
+				}
+				continue
+			}
 			fs.mu.Lock()
 			f := fs.bySub[m.Sub]
 			fs.mu.Unlock()
@@ -184,6 +191,13 @@ func (fs *follows) missed(long bool) {
 	}
 }
 
+// publishLoss lets all nodes, but the one that it comes from, know that messages which are stored nowhere may be lost.
+func (b *Broker) publishLoss(from string) {
+	if err := b.nc.Publish(b.names.loss, []byte(from)); err != nil {
+		b.logger.Warn("other nodes are not told that messages may be lost", "error", err)
+	}
+}
+
 // guard sees to it that the last message of a topic is not missed, behind which no other shows it: topics on which nothing comes are
 // checked from time to time, and all of them when NATS was away.
 func (fs *follows) guard() {
@@ -204,6 +218,7 @@ func (fs *follows) guard() {
 			case now == nats.CONNECTED && !away.IsZero():
 				fs.b.logger.Info("the connection to NATS is back", "after", time.Since(away).Round(time.Millisecond))
 				fs.missed(time.Since(away) > slack/2)
+				fs.b.publishLoss(fs.b.live.node)
 				away = time.Time{}
 			}
 		case <-fs.alarms:

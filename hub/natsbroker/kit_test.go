@@ -19,7 +19,7 @@ import (
 const startTimeout = 30 * time.Second
 
 // startServer starts a NATS server with JetStream, alone or as a member of a cluster.
-func startServer(t *testing.T, o server.Options) *server.Server {
+func startServer(t testing.TB, o server.Options) *server.Server {
 	t.Helper()
 	o.Host, o.JetStream, o.NoSigs, o.NoLog = "127.0.0.1", true, true, true
 	if o.Port == 0 {
@@ -44,7 +44,7 @@ func startServer(t *testing.T, o server.Options) *server.Server {
 }
 
 // startCluster starts three NATS servers that form a cluster.
-func startCluster(t *testing.T) []*server.Server {
+func startCluster(t testing.TB) []*server.Server {
 	t.Helper()
 	var ports []int
 	for range 3 {
@@ -64,7 +64,7 @@ func startCluster(t *testing.T) []*server.Server {
 	return servers
 }
 
-func freePort(t *testing.T) int {
+func freePort(t testing.TB) int {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -74,7 +74,7 @@ func freePort(t *testing.T) int {
 	return l.Addr().(*net.TCPAddr).Port
 }
 
-func connect(t *testing.T, urls string) *nats.Conn {
+func connect(t testing.TB, urls string) *nats.Conn {
 	t.Helper()
 	nc, err := nats.Connect(urls, ConnOptions()...)
 	if err != nil {
@@ -85,7 +85,7 @@ func connect(t *testing.T, urls string) *nats.Conn {
 }
 
 // openBroker opens a broker at one or more servers.
-func openBroker(t *testing.T, o Options, servers ...*server.Server) *Broker {
+func openBroker(t testing.TB, o Options, servers ...*server.Server) *Broker {
 	t.Helper()
 	var urls []string
 	for _, s := range servers {

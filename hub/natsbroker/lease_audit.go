@@ -172,6 +172,7 @@ func (r *roster) endLate() {
 		switch {
 		case err == nil:
 			r.b.logger.Warn("a node has died; all who were present through it have left", "node", l.Address, "silent", l.idle)
+			r.b.publishLoss("") // what it had published without storing it may have died with it
 		case !isConflict(err):
 			r.b.logger.Warn("a dead node cannot be made to leave yet", "node", l.Address, "error", err)
 		}

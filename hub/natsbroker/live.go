@@ -3,7 +3,6 @@ package natsbroker
 import (
 	"crypto/rand"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -23,16 +22,24 @@ type live struct {
 	mu      sync.Mutex
 	forgot  int               // how often numbers have been forgotten, which begins a new run; guarded by mu, as is what follows
 	numbers map[string]uint64 // of the last message to each topic
-	recent  map[string]time.Time
+	recent  map[string]published
 	order   []string // the keys of recent, oldest first
 }
 
-func newLive() *live {
-	return &live{node: rand.Text()[:12], numbers: make(map[string]uint64), recent: make(map[string]time.Time)}
+// published is a message with an ID, as it was first seen.
+type published struct {
+	run
+	until time.Time // for how long it is remembered
 }
 
-// send gives the next message to a topic its number. Messages leave in the order of their numbers; one that could not be sent has none.
-func (l *live) send(topic string, send func(run) error) error {
+func newLive() *live {
+	return &live{node: rand.Text()[:12], numbers: make(map[string]uint64), recent: make(map[string]published)}
+}
+
+// send gives the next message to a topic its number, unless one with its ID was seen within a window. Messages leave in the order of their
+// numbers; one that could not be sent has none.
+func (l *live) send(m *hub.Message, window time.Duration, send func(run) error) (duplicate bool, err error) {
+	topic := m.Topic
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.numbers) >= maxNumbered {
@@ -40,42 +47,48 @@ func (l *live) send(topic string, send func(run) error) error {
 		l.forgot++
 	}
 	r := run{l.node + strconv.Itoa(l.forgot), l.numbers[topic] + 1}
-	err := send(r)
-	if err == nil {
-		l.numbers[topic] = r.number
+	if !l.note(m, r, window) {
+		return true, nil
 	}
-	return err
+	if err := send(r); err != nil {
+		l.forget(m)
+		return false, err
+	}
+	l.numbers[topic] = r.number
+	return false, nil
 }
 
-// own reports whether a run is this node's.
-func (l *live) own(r run) bool { return strings.HasPrefix(r.id, l.node) }
+// first reports whether no other message with this one's ID has been seen. It may be asked several times about the same message.
+func (l *live) first(m *hub.Message, r run, window time.Duration) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.note(m, r, window)
+}
 
-// first reports whether a message has not been seen within a window, and remembers it.
-func (l *live) first(m *hub.Message, window time.Duration) bool {
+// note remembers a message, unless another one with its ID is remembered. The caller holds mu.
+func (l *live) note(m *hub.Message, r run, window time.Duration) (first bool) {
 	if m.ID == "" {
 		return true
 	}
 	key, now := messageID(m), time.Now()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for len(l.order) > 0 && (len(l.order) >= maxRecent || now.After(l.recent[l.order[0]])) {
+	for len(l.order) > 0 && (len(l.order) >= maxRecent || now.After(l.recent[l.order[0]].until)) {
 		delete(l.recent, l.order[0])
 		l.order = l.order[1:]
 	}
-	if until, known := l.recent[key]; known && now.Before(until) {
-		return false
-	} else if !known {
+	before, known := l.recent[key]
+	switch {
+	case known && now.Before(before.until):
+		return before.run == r
+	case !known:
 		l.order = append(l.order, key)
 	}
-	l.recent[key] = now.Add(window)
+	l.recent[key] = published{r, now.Add(window)}
 	return true
 }
 
-// forget forgets a message that could not be published after all.
+// forget forgets a message that could not be published after all. The caller holds mu.
 func (l *live) forget(m *hub.Message) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if key := messageID(m); m.ID != "" {
-		l.recent[key] = time.Time{}
+	if m.ID != "" {
+		l.recent[messageID(m)] = published{} // order still has it
 	}
 }

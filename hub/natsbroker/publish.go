@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -28,7 +29,7 @@ const (
 // Publish implements hub.Broker. It takes at most Options.PublishTimeout.
 func (b *Broker) Publish(ctx context.Context, m *hub.Message, r hub.Retention) (hub.Receipt, error) {
 	if r.Messages == 0 {
-		return b.publishBare(m, r)
+		return b.publishBare(ctx, m, r)
 	}
 	bounded, cancel := context.WithTimeout(ctx, b.options.PublishTimeout)
 	defer cancel()
@@ -91,7 +92,7 @@ func publishError(err error, timeout time.Duration) error {
 	switch {
 	case errors.Is(err, nats.ErrMaxPayload):
 		return hub.Errorf(hub.CodeTooLarge, "the message is larger than NATS takes")
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, jetstream.ErrAsyncPublishTimeout):
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, jetstream.ErrAsyncPublishTimeout), errors.Is(err, nats.ErrTimeout):
 		return unavailable("the message was perhaps not stored; "+again, fmt.Errorf("NATS did not confirm it in %v", timeout))
 	case errors.Is(err, jetstream.ErrTooManyStalledMsgs):
 		return unavailable("the message was not stored", fmt.Errorf("%d others wait for NATS to confirm them", maxPendingPublishes))
@@ -104,22 +105,69 @@ func publishError(err error, timeout time.Duration) error {
 	return unavailable("the message was perhaps not stored; "+again, err)
 }
 
-// publishBare publishes without storing.
-func (b *Broker) publishBare(m *hub.Message, r hub.Retention) (hub.Receipt, error) {
-	receipt := hub.Receipt{Position: hub.Position{Epoch: b.stream.config.Load().epoch, Offset: b.seen.Load()}}
-	if !b.live.first(m, r.Window) {
-		receipt.Duplicate = true
-		return receipt, nil
-	}
-	err := b.live.send(m.Topic, func(number run) error {
+// publishBare publishes without storing. It returns when the NATS server has the message.
+func (b *Broker) publishBare(ctx context.Context, m *hub.Message, r hub.Retention) (hub.Receipt, error) {
+	ctx, cancel := context.WithTimeout(ctx, b.options.PublishTimeout)
+	defer cancel()
+	duplicate, err := b.live.send(m, r.Window, func(number run) error {
 		if !b.nc.IsConnected() {
 			return nats.ErrConnectionClosed
 		}
 		return b.nc.Publish(b.names.bare+m.Topic, encode(m, number))
 	})
-	if err != nil {
-		b.live.forget(m)
-		return hub.Receipt{}, publishError(err, 0)
+	if err == nil {
+		err = b.flushes.wait(ctx)
 	}
-	return receipt, nil
+	if err != nil {
+		return hub.Receipt{}, publishError(err, b.options.PublishTimeout)
+	}
+	return hub.Receipt{Position: hub.Position{Epoch: b.stream.config.Load().epoch, Offset: b.seen.Load()}, Duplicate: duplicate}, nil
+}
+
+// flushes let publishers wait until the NATS server has what they have sent: all who come during one round trip share the next.
+type flushes struct {
+	b *Broker
+
+	mu      sync.Mutex
+	next    *flush // for those who come now; guarded by mu
+	running bool   // guarded by mu
+}
+
+type flush struct {
+	done chan struct{}
+	err  error // set before done is closed
+}
+
+func (s *flushes) wait(ctx context.Context) error {
+	s.mu.Lock()
+	if s.next == nil {
+		s.next = &flush{done: make(chan struct{})}
+	}
+	mine := s.next
+	if !s.running {
+		s.running = true
+		go s.run()
+	}
+	s.mu.Unlock()
+	select {
+	case <-mine.done:
+		return mine.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (s *flushes) run() {
+	for {
+		s.mu.Lock()
+		now := s.next
+		s.next = nil
+		s.running = now != nil
+		s.mu.Unlock()
+		if now == nil {
+			return
+		}
+		now.err = s.b.nc.FlushTimeout(s.b.options.PublishTimeout)
+		close(now.done)
+	}
 }

@@ -44,8 +44,13 @@ type reading struct {
 }
 
 func (r *reading) read(ctx context.Context) (hub.Log, error) {
-	top := r.seen.Load() // whatever has a sequence up to here, the leader knows when it is asked
 	var err error
+	if s := r.q.Since; s != nil && s.Epoch == r.config.epoch && s.Offset > r.seen.Load() { // another node knows more
+		if err := r.stream.open(ctx, false); err != nil {
+			return hub.Log{}, err
+		}
+	}
+	top := r.seen.Load() // whatever has a sequence up to here, the leader knows when it is asked
 	switch r.last, err = r.get(ctx, getQuery{Last: r.subject}); {
 	case errors.Is(err, errNone):
 		err = nil
@@ -53,13 +58,6 @@ func (r *reading) read(ctx context.Context) (hub.Log, error) {
 		return hub.Log{}, err
 	}
 	top = max(top, r.last)
-	if s := r.q.Since; s != nil && s.Epoch == r.config.epoch && s.Offset > top {
-		// Another node knows more. If the leader does not, the position is made up.
-		if err := r.stream.open(ctx, false); err != nil {
-			return hub.Log{}, err
-		}
-		top = min(s.Offset, r.seen.Load())
-	}
 	log := hub.Log{Top: hub.Position{Epoch: r.config.epoch, Offset: top}}
 	switch {
 	case r.q.Since != nil:
