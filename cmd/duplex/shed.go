@@ -17,6 +17,7 @@ import (
 // shedCmd is the verb shed.
 type shedCmd struct {
 	Part   string `arg:"" help:"How many of its clients: 20%, or 0.2."`
+	All    bool   `help:"Every server of the cluster sends away this part of its own clients, instead of this one alone."`
 	Server string `default:"http://127.0.0.1:8080" env:"DUPLEX_SERVER" placeholder:"URL" help:"The server, or its admin.listen (default ${default})."`
 	Key    string `env:"DUPLEX_KEY" placeholder:"KEY" help:"A key of its API. Better in the environment as DUPLEX_KEY, where other users do not see it."`
 }
@@ -39,12 +40,20 @@ func (c *shedCmd) Run(ctx context.Context, out output) error {
 	ctx, cancel := context.WithTimeout(ctx, shedTimeout)
 	defer cancel()
 	var answer struct {
-		Sessions int `json:"sessions"`
+		Sessions   int    `json:"sessions"`
+		Incomplete string `json:"incomplete"`
 	}
-	if err := post(ctx, target, c.Key, map[string]float64{"fraction": fraction}, &answer); err != nil {
+	question := map[string]any{"fraction": fraction}
+	if c.All {
+		question["all"] = true
+	}
+	if err := post(ctx, target, c.Key, question, &answer); err != nil {
 		return err
 	}
 	fmt.Fprintf(out.stdout, "%d clients are told to come back\n", answer.Sessions)
+	if answer.Incomplete != "" {
+		return withExit(exitUnreachable, fmt.Errorf("not all servers did it: %s", answer.Incomplete))
+	}
 	return nil
 }
 
