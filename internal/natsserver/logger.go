@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -42,19 +43,19 @@ func (l *logger) log(level slog.Level, format string, args []any) {
 	l.slog.Log(context.Background(), level, text)
 }
 
-// ownWords are the beginnings of messages about what this package does on purpose, or has its own messages for.
-var ownWords = []string{
+// noNews are parts of messages about what this package does on purpose, or has its own messages for.
+var noNews = []string{
 	"Error trying to connect to route", "Waiting for routing", "JetStream cluster no metadata leader", // nodes that are not there
 	"failed to be ready for connections", // of clients, see noClientPort
 	"Maximum payloads over",              // see MaxPayload
+	// It reads its files anew after an end that was not clean, and shortens its log.
+	"Stream state outdated", "Stream state too short", "Recovering stream state from index errored", "TTL state is outdated", "Metalayer blocking snapshot",
 }
 
 // isNews reports whether somebody should read it.
 func (l *logger) isNews(text string) bool {
-	for _, start := range ownWords {
-		if strings.HasPrefix(text, start) {
-			return false
-		}
+	if slices.ContainsFunc(noNews, func(part string) bool { return strings.Contains(text, part) }) {
+		return false
 	}
 	key := strings.Map(func(r rune) rune {
 		if '0' <= r && r <= '9' {
