@@ -83,12 +83,8 @@ func (r *reading) since(ctx context.Context, log *hub.Log) error {
 		r.lose(log, log.Top.Offset)
 	}
 	if r.last > after {
-		start, err := r.start(ctx, after)
+		all, start, err := r.behind(ctx, after)
 		if err != nil {
-			return err
-		}
-		var all []entry
-		if err := r.between(ctx, r.subject, start, r.last, func(some []entry) { all = append(all, some...) }); err != nil {
 			return err
 		}
 		r.keep(log, all)
@@ -102,17 +98,30 @@ func (r *reading) since(ctx context.Context, log *hub.Log) error {
 	return r.removed(ctx, log, after)
 }
 
-// start returns where to begin reading what comes after a sequence: later, if that is more than the topic keeps, or one reading looks at.
-func (r *reading) start(ctx context.Context, after uint64) (uint64, error) {
+// behind reads what comes after a sequence, or after start, which is later, if that is more than the topic keeps, or one reading looks at.
+func (r *reading) behind(ctx context.Context, after uint64) (all []entry, start uint64, err error) {
 	limit := maxRead
 	if !r.isPattern() {
 		limit = r.q.Keeps(r.q.Topic).Messages + 1
 	}
-	if _, pending, err := r.chunk(ctx, r.subject, after+1, 1); err != nil || pending <= uint64(limit+chunkMessages) {
-		return after, err
+	// NATS goes through all messages of the stream to find those of a subject, so it is asked once for as many as there usually are.
+	all, pending, err := r.chunk(ctx, r.subject, after+1, chunkMessages)
+	if err != nil {
+		return nil, 0, err
 	}
-	start, err := r.startOfLast(ctx, r.subject, limit, r.last)
-	return max(after, start-1), err
+	start, reached := after, after
+	if pending > uint64(limit) {
+		if start, err = r.startOfLast(ctx, r.subject, limit, r.last); err != nil {
+			return nil, 0, err
+		}
+		start, all = max(after, min(start-1, r.last)), nil
+		reached = start
+	} else if n := len(all); n > 0 {
+		reached = min(all[n-1].Offset, r.last)
+		all = slices.DeleteFunc(all, func(e entry) bool { return e.Offset > r.last }) // they have been published later
+	}
+	err = r.between(ctx, r.subject, reached, r.last, func(some []entry) { all = append(all, some...) })
+	return all, start, err
 }
 
 // keep applies the limits of each topic to what was read of it, which reaches to its end, and puts what remains into the log.
