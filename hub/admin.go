@@ -243,6 +243,14 @@ func (p SessionPage) fitting() []byte {
 	}
 }
 
+// IsSubscribed reports whether a session that is at this node is subscribed to exactly this topic or pattern. It asks nobody.
+func (h *Hub) IsSubscribed(session, topic string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	s := h.subscribers[session]
+	return s != nil && s.subs[topic] != nil
+}
+
 func pageLimit(limit int) int {
 	if limit <= 0 {
 		return defaultPage

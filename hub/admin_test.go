@@ -160,6 +160,9 @@ func TestOperators(t *testing.T) {
 		if page := sessions(SessionQuery{After: "1"}); len(page.Sessions) != 2 || page.More {
 			t.Errorf("sessions after the first: %+v", page)
 		}
+		if !f.hub.IsSubscribed("2", "x") || f.hub.IsSubscribed("2", "y") || f.hub.IsSubscribed("?", "x") {
+			t.Error("IsSubscribed is wrong")
+		}
 		if n := unsubscribe(Selector{User: "ann", Session: "2"}); n != 1 {
 			t.Errorf("%d were unsubscribed", n)
 		}

@@ -45,9 +45,12 @@ func (c *chat) publish(call *hub.PublishCall) error {
 	}
 	// Who has chosen a name has to hold it.
 	if _, chosen := shownName(call.Identity.User, call.Identity.Info); chosen && call.Identity.Anonymous {
-		here, err := c.isHere(call.Context, call.Topic, call.Identity.User)
-		if err != nil {
-			return err
+		here := c.hub.IsSubscribed(call.Session, call.Topic) // which is so for most, and costs no question to a broker
+		if !here {
+			var err error
+			if here, err = c.isHere(call.Context, call.Topic, call.Identity.User); err != nil {
+				return err
+			}
 		}
 		if !here {
 			return hub.Errorf(codeNotHere, "enter %s before you speak there: subscribe to %s", room, call.Topic)
