@@ -17,7 +17,7 @@ import (
 const (
 	bucketFormat = "1" // of keys and values, in the bucket's metadata
 
-	pageRecords = 1000 // that one request to the bucket returns at most
+	pageRecords = 4096 // that one request for many records returns at most
 	pageBytes   = 1 << 20
 
 	markerLife = time.Minute // how long the bucket remembers that a key was taken away
@@ -184,14 +184,23 @@ func (k *bucket) scan(ctx context.Context, keys string, visit func(record)) (fen
 		return 0, err
 	}
 	fence = target.sequence
-	for from, tries := uint64(1), 0; ; tries++ {
+	// NATS finds up to 1,024 records by their keys. More than that it finds by looking through all that the bucket holds.
+	for from, paged, tries := uint64(1), false, 0; ; tries++ {
 		for more := true; more; {
-			var pending uint64
-			before := from
-			if from, pending, err = k.page(ctx, keys, from, visit); err != nil {
+			q := bucketQuery{Sequence: from, Last: []string{k.prefix + keys}}
+			if paged {
+				q = bucketQuery{Sequence: from, Next: k.prefix + keys, Batch: pageRecords, MaxBytes: pageBytes}
+			}
+			next, pending, err := k.page(ctx, q, visit)
+			switch {
+			case errors.Is(err, errTooMany) && !paged:
+				paged = true
+				continue
+			case err != nil:
 				return 0, err
 			}
-			more = pending > 0 && from > before
+			more = pending > 0 && next > from
+			from = next
 		}
 		if from > fence {
 			return fence, nil
@@ -213,12 +222,22 @@ func (k *bucket) scan(ctx context.Context, keys string, visit func(record)) (fen
 	}
 }
 
-// page visits some records from a sequence on, as any replica knows them. It returns where the next page begins, and how many records are
-// there or behind.
-func (k *bucket) page(ctx context.Context, keys string, from uint64, visit func(record)) (next, pending uint64, err error) {
+// bucketQuery is a request for records in the terms of JetStream's API.
+type bucketQuery struct {
+	Sequence uint64   `json:"seq,omitempty"`          // from here on
+	Last     []string `json:"multi_last,omitempty"`   // those of these subjects, at most 1,024
+	Next     string   `json:"next_by_subj,omitempty"` // or those of this subject, one after the other
+	Batch    int      `json:"batch,omitempty"`
+	MaxBytes int      `json:"max_bytes,omitempty"`
+}
+
+var errTooMany = errors.New("too many records for one answer")
+
+// page visits some records, as any replica knows them. It returns where the next page begins, and how many records are there or behind.
+func (k *bucket) page(ctx context.Context, q bucketQuery, visit func(record)) (next, pending uint64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, k.b.options.PublishTimeout)
 	defer cancel()
-	request, err := json.Marshal(getQuery{Sequence: from, Next: k.prefix + keys, Batch: pageRecords, MaxBytes: pageBytes})
+	request, err := json.Marshal(q)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -231,7 +250,7 @@ func (k *bucket) page(ctx context.Context, keys string, from uint64, visit func(
 	if err := k.b.nc.PublishRequest("$JS.API.DIRECT.GET."+k.stream, inbox, request); err != nil {
 		return 0, 0, err
 	}
-	for next = from; ; {
+	for next = q.Sequence; ; {
 		m, err := answers.NextMsgWithContext(ctx)
 		if err != nil {
 			return 0, 0, err
@@ -249,6 +268,8 @@ func (k *bucket) page(ctx context.Context, keys string, from uint64, visit func(
 			return next, pending, err
 		case "404":
 			return next, 0, nil
+		case "413":
+			return 0, 0, errTooMany
 		case "503":
 			return 0, 0, nats.ErrNoResponders
 		default:
