@@ -39,7 +39,12 @@ func (s *spy) Call(ctx context.Context, n Node, method string, data []byte) ([]b
 func TestRequestsAcrossNodes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &spy{MemoryBroker: NewMemoryBroker(MemoryOptions{})}
-		one, two := pair(t, b, Options{})
+		one, two := pair(t, b, Options{Hooks: Hooks{Request: func(_ context.Context, r *Request) (Reply, error) {
+			if r.Method == "hook.knows" {
+				return Reply{Data: []byte("1")}, nil
+			}
+			return Reply{}, Errorf(CodeUnknownMethod, "the hook does not know it")
+		}}})
 		handle := func(f *fixture, method string, answer RequestHandler) {
 			t.Helper()
 			if err := f.hub.Handle(method, answer); err != nil {
@@ -93,7 +98,7 @@ func TestRequestsAcrossNodes(t *testing.T) {
 			want         string
 		}{
 			{"shop.echo", `{"a":1}`, false, `{"a":1}`}, {"shop.echo", "\x00\xff", true, "\x00\xff"}, {"shop.who", "", false, `"s1 ann {\"name\":\"Ann\"}"`},
-			{"bank.local", "", false, `"here"`}, {"bank.far", "", false, `"there"`},
+			{"bank.local", "", false, `"here"`}, {"bank.far", "", false, `"there"`}, {"hook.knows", "", false, "1"},
 		} {
 			if got, err := ask(c.method, c.data, c.binary); err != nil || string(got.Data) != c.want || got.Binary != c.binary {
 				t.Errorf("%s: %q, %v", c.method, got.Data, err)

@@ -91,7 +91,8 @@ const (
 type Hooks struct {
 	Subscribe func(*SubscribeCall) error
 	Publish   func(*PublishCall) error
-	// Request answers the requests for which no handler is registered (Hub.Handle). Nil: CodeUnknownMethod.
+	// Request answers the requests for which no handler is registered (Hub.Handle). What it answers with CodeUnknownMethod, or all if it is
+	// nil, another node is asked that has a handler.
 	Request RequestHandler
 }
 

@@ -32,6 +32,18 @@ func (h *Hub) Handle(pattern string, f RequestHandler) error {
 	return err
 }
 
+// withoutHandler answers requests for which no handler is registered here: as the hook says or, if it does not know the method, as
+// another node does.
+func (h *Hub) withoutHandler(ctx context.Context, r *Request) (Reply, error) {
+	if hook := h.options.Hooks.Request; hook != nil {
+		reply, err := hook(ctx, r)
+		if !errors.Is(err, &Error{Code: CodeUnknownMethod}) {
+			return reply, err
+		}
+	}
+	return h.elsewhere(ctx, r)
+}
+
 func (h *handlers) of(method string) RequestHandler {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
@@ -63,10 +75,7 @@ func (s *Subscriber) Request(ctx context.Context, method string, data []byte, bi
 	}
 	answer := s.hub.handlers.of(method)
 	if answer == nil {
-		answer = s.hub.options.Hooks.Request
-	}
-	if answer == nil {
-		answer = s.hub.elsewhere
+		answer = s.hub.withoutHandler
 	}
 	identity, err := s.beginRequest()
 	if err != nil {
