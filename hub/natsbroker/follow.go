@@ -37,7 +37,9 @@ type follow struct {
 	sub      *nats.Subscription // changed while follows.mu is held too
 	gone     bool
 	anew     bool   // the stream has begun anew, and nobody was told yet
+	epoch    string // of what follows; empty until it has begun
 	last     uint64 // everything up to this sequence has been delivered
+	recent   recent
 	wanted   uint64 // there was a message with this sequence; 0: none that has not come
 	fetching bool   // what is before the messages that wait is being fetched
 	waiting  []*nats.Msg
@@ -51,7 +53,7 @@ type follow struct {
 func newFollow(b *Broker, at string) *follow {
 	return &follow{
 		b: b, at: at, pattern: strings.ContainsAny(at, "*>"), stored: b.names.stored + at, ready: make(chan struct{}),
-		nodes: make(map[hub.Node]int), fetching: true, heard: time.Now(),
+		nodes: make(map[hub.Node]int), fetching: true, heard: time.Now(), recent: recent{total: &b.follows.recent},
 	}
 }
 
@@ -86,6 +88,7 @@ func (f *follow) close() {
 	f.gone = true
 	sub, consumer := f.sub, f.consumer
 	f.consumer, f.waiting = nil, nil
+	f.recent.reset(f.last)
 	f.mu.Unlock()
 	if sub != nil {
 		_ = sub.Unsubscribe() // fails only without a connection, and then it is gone as well
@@ -97,12 +100,14 @@ func (f *follow) close() {
 
 // begin finds out from where on to follow.
 func (f *follow) begin(ctx context.Context) error {
+	epoch := f.b.stream.config.Load().epoch
 	last, err := f.end(ctx)
 	if err != nil {
 		return err
 	}
 	f.mu.Lock()
-	f.last = last
+	f.epoch, f.last = epoch, last
+	f.recent.reset(last)
 	f.mu.Unlock()
 	if f.pattern {
 		return f.consume(ctx, last)
@@ -184,6 +189,9 @@ func (f *follow) deliver(e entry) {
 		f.lose(hub.GapLost, e.Offset)
 		return
 	}
+	if !f.pattern {
+		f.recent.add(e.Message)
+	}
 	for n := range f.nodes {
 		n.Deliver(f.at, e.Message)
 	}
@@ -192,6 +200,7 @@ func (f *follow) deliver(e entry) {
 // lose tells that messages up to a sequence are lost. The caller holds mu.
 func (f *follow) lose(reason hub.GapReason, until uint64) {
 	f.last = max(f.last, until)
+	f.recent.reset(f.last)
 	if f.wanted <= until {
 		f.wanted = 0
 	}
@@ -332,11 +341,13 @@ func (f *follow) restart() {
 
 // beginAnew is fetchSome for a stream that has begun anew.
 func (f *follow) beginAnew(ctx context.Context) (until uint64, err error) {
+	epoch := f.b.stream.config.Load().epoch
 	if until, err = f.end(ctx); err != nil {
 		return 0, err
 	}
 	f.mu.Lock()
 	consumer := f.consumer
+	f.epoch = epoch
 	f.anew, f.last, f.wanted, f.waiting, f.consumer = false, 0, 0, nil, nil
 	f.lose(hub.GapEpoch, until)
 	f.mu.Unlock()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -24,6 +25,7 @@ type follows struct {
 	b      *Broker
 	inbox  chan *nats.Msg
 	alarms chan struct{} // holds one when anything may have been missed
+	recent atomic.Int64  // bytes of recent messages of all topics
 
 	mu    sync.Mutex
 	at    map[string]*follow             // guarded by mu
@@ -167,6 +169,13 @@ func (fs *follows) dispatch() {
 			}
 		}
 	}
+}
+
+// of returns what is followed under a name, or nil.
+func (fs *follows) of(at string) *follow {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	return fs.at[at]
 }
 
 // all returns what is followed.

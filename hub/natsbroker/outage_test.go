@@ -48,7 +48,7 @@ func TestServerRestarts(t *testing.T) {
 		if err := broker.Ready(t.Context()); err == nil {
 			t.Error("the broker is ready")
 		}
-		if _, err := broker.Read(t.Context(), query(hub.ReadQuery{Topic: "t", Since: &before})); !errors.Is(err, &hub.Error{Code: hub.CodeUnavailable}) {
+		if _, err := broker.Read(t.Context(), query(hub.ReadQuery{Topic: "other", Since: &before})); !errors.Is(err, &hub.Error{Code: hub.CodeUnavailable}) {
 			t.Errorf("read: %v", err)
 		}
 	}

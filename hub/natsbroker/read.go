@@ -17,6 +17,16 @@ const maxRead = 20_000
 
 // Read implements hub.Broker.
 func (b *Broker) Read(ctx context.Context, q hub.ReadQuery) (hub.Log, error) {
+	r := &reading{Broker: b, q: q, subject: b.names.stored + q.Topic, config: b.stream.config.Load(), now: time.Now()}
+	var followed *follow
+	if !r.isPattern() {
+		followed = b.follows.of(q.Topic)
+	}
+	if followed != nil {
+		if log, ok := r.remembered(followed); ok {
+			return log, nil
+		}
+	}
 	select {
 	case b.reads <- struct{}{}:
 		defer func() { <-b.reads }()
@@ -25,10 +35,12 @@ func (b *Broker) Read(ctx context.Context, q hub.ReadQuery) (hub.Log, error) {
 	}
 	bounded, cancel := context.WithTimeout(ctx, b.options.PublishTimeout)
 	defer cancel()
-	r := &reading{Broker: b, q: q, subject: b.names.stored + q.Topic, config: b.stream.config.Load(), now: time.Now()}
 	log, err := r.read(bounded)
 	if err != nil && ctx.Err() == nil {
 		return hub.Log{}, unavailable("the history cannot be read", err)
+	}
+	if err == nil && followed != nil && q.Since != nil {
+		followed.remember(*q.Since, &log)
 	}
 	return log, err
 }
