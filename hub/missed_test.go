@@ -103,3 +103,27 @@ func TestNewEpochWhileConnected(t *testing.T) {
 	}
 	c.expect(t, "x ann: 1", "x ann: 2", "x ann: 3")
 }
+
+// A broker between nodes may deliver a message after somebody has read it already, who does not get it twice.
+func TestDeliveredAfterItWasRead(t *testing.T) {
+	f := newFixture(t, one(TopicOptions{HistoryMessages: 10}))
+	ann, a := f.connect("1", "ann")
+	first := f.publish(ann, "x", "1")
+	second := f.publish(ann, "x", "2")
+	f.subscribe(ann, "x", SubscribeOptions{Since: &first})
+	f.subscribe(ann, "*", SubscribeOptions{Last: 2})
+	a.expect(t, "x ann: 2", "* x ann: 1", "* x ann: 2")
+	late := func(offset uint64, text string) *Message {
+		return &Message{Topic: "x", Offset: offset, Data: []byte(text), From: Publisher{User: "ann"}}
+	}
+	f.hub.Deliver("x", late(second.Offset, "2"))
+	f.hub.Deliver("*", late(second.Offset, "2"))
+	f.hub.Deliver("x", late(second.Offset+1, "3"))
+	f.hub.Deliver("*", late(second.Offset+1, "3"))
+	a.expect(t, "x ann: 3", "* x ann: 3")
+
+	// Offsets of a new epoch begin anew.
+	f.hub.Missed("", GapEpoch, Position{"new", 0})
+	f.hub.Deliver("x", late(1, "4"))
+	a.expect(t, fmt.Sprintf("x gap epoch %d-0", second.Offset+1), fmt.Sprintf("*  gap epoch %d-0", second.Offset+1), "x ann: 4")
+}

@@ -16,6 +16,7 @@ type subscription struct {
 	entered  bool        // is present in the topic, and has to leave
 	gone     bool        // has ended
 	last     uint64      // offset of the last message handed over, or of the position it began with
+	read     uint64      // everything up to this offset has been read already; a broker may deliver it later
 	queue    *queue      // what waits, while anything does; see offer
 }
 
@@ -58,7 +59,7 @@ const batch = 16
 // offer hands a message over, or lets it wait.
 func (s *subscription) offer(m *Message, r *rule) {
 	o := s.owner
-	if o.ended {
+	if o.ended || m.Kind == KindData && m.Offset != 0 && m.Offset <= s.read {
 		return
 	}
 	if s.queue == nil {
@@ -234,7 +235,7 @@ func (s *subscription) miss(reason GapReason, until Position, r *rule) {
 	}
 	q.lost.gap.Until = until
 	if until.Epoch != s.at.epoch {
-		q.lost.gap.Reason, s.last = GapEpoch, until.Offset
+		q.lost.gap.Reason, s.last, s.read = GapEpoch, until.Offset, until.Offset
 	}
 	if !q.held && !o.blocked {
 		o.drain()

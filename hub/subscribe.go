@@ -207,7 +207,7 @@ func (s *Subscriber) settle(sub *subscription, o SubscribeOptions, log *Log) (Su
 	later := q.items
 	sub.clear()
 	base, gap, missed := catchUp(&o, log, rules.may(s.identity, ActHistory, sub.at.name))
-	sub.at.epoch, sub.last = base.Epoch, base.Offset
+	sub.at.epoch, sub.last, sub.read = base.Epoch, base.Offset, log.Top.Offset
 	if gap != nil {
 		q.missed = loss{gap, log.LostTopic, rules.of(log.LostTopic)}
 	}
