@@ -41,6 +41,7 @@ const (
 	outcomeUnknown = "unknown" // the node does not offer the method
 	outcomeLarge   = "large"   // the answer is larger than NATS carries
 	outcomeBad     = "bad"     // the message cannot be read
+	outcomeGone    = "gone"    // the node has just left
 )
 
 // bus carries commands and requests straight to nodes. Which nodes there are, and what they offer, is in their leases.
@@ -48,12 +49,18 @@ type bus struct {
 	b    *Broker       // immutable, as is what follows
 	jobs chan struct{} // holds one for each that is being worked on
 
-	mu   sync.Mutex
-	subs map[hub.Node]*nats.Subscription // guarded by mu
+	mu    sync.Mutex
+	lines map[hub.Node]line // guarded by mu
+}
+
+// line is where a node of ours is reached.
+type line struct {
+	sub *nats.Subscription
+	to  *attached
 }
 
 func newBus(b *Broker) (*bus, error) {
-	return &bus{b: b, jobs: make(chan struct{}, maxJobs), subs: make(map[hub.Node]*nats.Subscription)}, nil
+	return &bus{b: b, jobs: make(chan struct{}, maxJobs), lines: make(map[hub.Node]line)}, nil
 }
 
 // attach makes a node, which the roster knows already, be reached by others.
@@ -66,24 +73,34 @@ func (u *bus) attach(n hub.Node) error {
 	if err != nil {
 		return err
 	}
+	if err := u.b.nc.FlushTimeout(u.b.options.PublishTimeout); err != nil {
+		_ = s.Unsubscribe() // it fails when the connection is closed, where it has ended already
+		return err
+	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.subs[n] = s
+	u.lines[n] = line{s, a}
 	return nil
 }
 
-// detach makes a node not be reached any more. What it is working on goes on, without anybody being told of the answer.
+// detach makes a node not be reached any more. What it is working on goes on, and is answered. What is on its way to it is answered with
+// its having left.
 func (u *bus) detach(n hub.Node) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if s := u.subs[n]; s != nil {
-		delete(u.subs, n)
-		_ = s.Unsubscribe() // it fails when the connection is closed, where it has ended already
+	if l, known := u.lines[n]; known {
+		delete(u.lines, n)
+		l.to.gone.Store(true)
+		_ = l.sub.Drain() // it fails when the connection is closed, where it has ended already
 	}
 }
 
 // accept has a message of another node worked on, or refuses it.
 func (u *bus) accept(a *attached, m *nats.Msg) {
+	if a.gone.Load() {
+		u.answer(m, outcomeGone, nil)
+		return
+	}
 	select {
 	case u.jobs <- struct{}{}:
 	default:
@@ -146,7 +163,10 @@ func (u *bus) ask(ctx context.Context, address, header, name string, data []byte
 	case err != nil:
 		return "", nil, err
 	}
-	return reply.Header.Get(headerOutcome), reply.Data, nil
+	if outcome = reply.Header.Get(headerOutcome); outcome == outcomeGone {
+		return "", nil, errAbsent
+	}
+	return outcome, reply.Data, nil
 }
 
 // outcomeError says what an outcome other than outcomeDone means.

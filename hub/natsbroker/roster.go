@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -57,8 +58,9 @@ type rosterSettings struct {
 
 // attached is a node of ours.
 type attached struct {
-	node    hub.Node // immutable
-	address string   // immutable
+	node    hub.Node    // immutable
+	address string      // immutable
+	gone    atomic.Bool // it is not to be reached any more
 
 	renewing sync.Mutex // held while the lease is being written
 	sequence uint64     // of the lease; guarded by renewing, as is what follows

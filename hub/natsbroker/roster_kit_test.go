@@ -78,12 +78,12 @@ func openRosterAt(t *testing.T, o Options, settings rosterSettings) *Broker {
 
 // spy is a node that writes down what it is told.
 type spy struct {
-	t      *testing.T
-	b      *Broker
-	do     func(command string, data []byte) []byte
-	answer func(ctx context.Context, method string, data []byte) []byte
+	t *testing.T
+	b *Broker
 
 	mu      sync.Mutex
+	do      func(command string, data []byte) []byte // guarded by mu, as is what follows
+	answer  func(ctx context.Context, method string, data []byte) []byte
 	told    []string
 	here    map[string]bool // by topic and user
 	changed chan struct{}
@@ -104,9 +104,31 @@ func attachSpy(t *testing.T, b *Broker) *spy {
 func (s *spy) Deliver(string, *hub.Message)               {}
 func (s *spy) Missed(string, hub.GapReason, hub.Position) {}
 func (s *spy) Keeps(string) bool                          { return true }
-func (s *spy) Do(command string, data []byte) []byte      { return s.do(command, data) }
+
+func (s *spy) Do(command string, data []byte) []byte {
+	s.mu.Lock()
+	do := s.do
+	s.mu.Unlock()
+	return do(command, data)
+}
+
 func (s *spy) Answer(ctx context.Context, method string, data []byte) []byte {
-	return s.answer(ctx, method, data)
+	s.mu.Lock()
+	answer := s.answer
+	s.mu.Unlock()
+	return answer(ctx, method, data)
+}
+
+func (s *spy) does(f func(command string, data []byte) []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.do = f
+}
+
+func (s *spy) answers(f func(ctx context.Context, method string, data []byte) []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.answer = f
 }
 
 func (s *spy) PresenceChanged(topic string, who hub.Publisher, here bool) {
