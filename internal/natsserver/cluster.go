@@ -108,6 +108,22 @@ func hasLeader(ns *server.Server) bool {
 	return err == nil && info.Meta != nil && info.Meta.Leader != "" && ns.JetStreamIsCurrent()
 }
 
+// hasCopies reports whether this node has all messages of the streams that it has a part in.
+func hasCopies(ns *server.Server) bool {
+	info, err := ns.Jsz(&server.JSzOptions{Accounts: true, Streams: true})
+	if err != nil {
+		return false
+	}
+	for _, account := range info.AccountDetails {
+		for _, stream := range account.Streams {
+			if !ns.JetStreamIsStreamCurrent(account.Name, stream.Name) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
 // connected lists the nodes that ns has a connection with.
 func connected(ns *server.Server) []string {
 	routes, err := ns.Routez(nil)
@@ -135,16 +151,21 @@ func (s *Server) missing(ns *server.Server) []string {
 	return names
 }
 
-func (s *Server) tooLate(ns *server.Server, limit time.Duration) error {
+// lateError says who has not come in time.
+type lateError string
+
+func (e lateError) Error() string { return string(e) }
+
+func (s *Server) tooLate(ns *server.Server, limit time.Duration) lateError {
 	if len(s.options.Cluster) == 0 {
-		return fmt.Errorf("the embedded NATS server is not ready after %s", limit)
+		return lateError(fmt.Sprintf("the embedded NATS server is not ready after %s", limit))
 	}
 	missing := s.missing(ns)
 	if len(missing) == 0 {
-		return fmt.Errorf("the cluster has no leader after %s although all nodes are there; look at their logs", limit)
+		return lateError(fmt.Sprintf("the cluster has no leader after %s although all nodes are there; look at their logs", limit))
 	}
-	return fmt.Errorf("the cluster has no leader after %s: there is no connection with %s; a cluster needs more than half of its nodes, and the first time "+
-		"all of them; see whether they have started, name the same nodes, reach each other and share the secret", limit, strings.Join(missing, " and "))
+	return lateError(fmt.Sprintf("the cluster has no leader after %s: there is no connection with %s; a cluster needs more than half of its nodes, and the first time "+
+		"all of them; see whether they have started, name the same nodes, reach each other and share the secret", limit, strings.Join(missing, " and ")))
 }
 
 // letOthersLead hands over what this node leads, so that the others need not find out that it is gone. It does so for

@@ -54,12 +54,13 @@ const (
 const MaxPayload = 64 << 20
 
 const (
-	localTimeout = time.Minute             // for what needs no other node, such as opening a port
-	reportEvery  = 10 * time.Second        // how often the log says what is waited for
-	pollEvery    = 50 * time.Millisecond   // how often a server that starts or stops is looked at
-	watchEvery   = time.Second             // and one that runs
-	retryEvery   = 5 * time.Second         // how often a disk that could not be written to is tried again
-	leaveTimeout = 1500 * time.Millisecond // for others to take over what this node leads
+	localTimeout   = time.Minute             // for what needs no other node, such as opening a port
+	catchUpTimeout = 2 * time.Minute         // for messages that were stored while this node was away
+	reportEvery    = 10 * time.Second        // how often the log says what is waited for
+	pollEvery      = 50 * time.Millisecond   // how often a server that starts or stops is looked at
+	watchEvery     = time.Second             // and one that runs
+	retryEvery     = 5 * time.Second         // how often a disk that could not be written to is tried again
+	leaveTimeout   = 1500 * time.Millisecond // for others to take over what this node leads
 )
 
 func (o Options) withDefaults() (Options, error) {
@@ -98,7 +99,8 @@ type Server struct {
 	closed  bool
 }
 
-// Start returns when the server can store messages: a member of a cluster then knows who leads it. Until then it logs what it waits for. An
+// Start returns when the server can store messages: a member of a cluster then knows who leads it, and has what was stored while it was
+// away, or begins without after two minutes of fetching. Until then it logs what it waits for. An
 // error says what whoever started it can do.
 func Start(ctx context.Context, o Options) (*Server, error) {
 	o, err := o.withDefaults()
@@ -160,7 +162,18 @@ func (s *Server) awaitStart(ctx context.Context, ns *server.Server, log *logger,
 	}); err != nil {
 		return err
 	}
-	return s.await(ctx, ns, log, s.options.StartTimeout, func() bool { return len(s.options.Cluster) == 0 || hasLeader(ns) })
+	if len(s.options.Cluster) == 0 {
+		return nil
+	}
+	if err := s.await(ctx, ns, log, s.options.StartTimeout, func() bool { return hasLeader(ns) }); err != nil {
+		return err
+	}
+	err := s.await(ctx, ns, log, catchUpTimeout, func() bool { return hasCopies(ns) })
+	if _, late := errors.AsType[lateError](err); late {
+		s.log.Warn("this node has not all messages yet; until it has, do not stop another one")
+		return nil
+	}
+	return err
 }
 
 // await polls until ready says yes.
