@@ -138,3 +138,29 @@ func TestUnit(t *testing.T) {
 		}
 	}
 }
+
+// TestCommandsOfDocuments: the parser accepts what the pages tell people to type.
+func TestCommandsOfDocuments(t *testing.T) {
+	typed := regexp.MustCompile("(?m)^(?:.*`)?duplex serve ([^`#\n]*)")
+	for page, least := range map[string]int{"README.md": 5, "README.zh-CN.md": 5, "docs/operations.md": 3} {
+		content, err := os.ReadFile(filepath.Join("../..", page))
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen := 0
+		for _, line := range typed.FindAllStringSubmatch(string(content), -1) {
+			args := append([]string{"config", "print"}, strings.Fields(line[1])...)
+			if slices.Contains(args, "--config") {
+				continue // whose file is not here
+			}
+			var stdout, stderr bytes.Buffer
+			if code := run(t.Context(), args, &stdout, &stderr); code != exitOK {
+				t.Errorf("%s: %s: exit code %d: %s", page, line[0], code, stderr.String())
+			}
+			seen++
+		}
+		if seen < least {
+			t.Errorf("%s: %d commands; there are more to be tested", page, seen)
+		}
+	}
+}

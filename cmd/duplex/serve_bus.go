@@ -84,7 +84,7 @@ func (b *bus) open(ctx context.Context) error {
 		return err
 	}
 	if b.embedded != nil && b.embedded.Suspect() {
-		b.logger.Warn("the machine went down without a clean end, and may have lost messages; subscribers are told of a gap")
+		b.logger.Warn("messages may be lost, as the machine went down without a clean end, or the data is a copy; subscribers are told of a gap")
 		return b.embedded.Settle()
 	}
 	return nil
@@ -187,6 +187,9 @@ func (b *bus) Figures() server.BrokerFigures {
 		usage := b.embedded.Usage()
 		f.Connected = f.Connected && b.embedded.Ready() == nil
 		f.Bytes, f.Limit = usage.Bytes, usage.Limit
+		if most := uint64(b.config.Bus.MaxBytes); most > 0 {
+			f.Limit = min(f.Limit, most)
+		}
 	}
 	return f
 }

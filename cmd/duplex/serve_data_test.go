@@ -152,7 +152,7 @@ func TestPowerFailure(t *testing.T) {
 	address := strings.TrimSuffix(strings.TrimPrefix(server, "ws://"), "/ws")
 	again := startProcess(t, nil, "serve", "--listen", address, "--data", data)
 	sessionsOf(t, again)
-	again.stderr.await(t, `(the machine went down without a clean end, and may have lost messages; subscribers are told of a gap)`)
+	again.stderr.await(t, `(messages may be lost, as the machine went down without a clean end, or the data is a copy; subscribers are told of a gap)`)
 	awaitLong(t, subscriber.stdout, `("type":"gap")`)
 	if recovered := awaitLong(t, subscriber.stdout, `"type":"resubscribed"[^\n]*"recovered":(\w+)`); recovered != "false" {
 		t.Errorf("recovered, and perhaps not: %s", subscriber.stdout)
