@@ -57,7 +57,7 @@ func (b *Broker) store(ctx context.Context, m *hub.Message, r hub.Retention) (hu
 	if err := b.stream.fit(ctx, &r); err != nil {
 		return hub.Receipt{}, err
 	}
-	epoch := b.stream.config.Load().epoch
+	epoch, seen := b.stream.config.Load().epoch, b.seen.Load()
 	message := &nats.Msg{Subject: b.names.stored + m.Topic, Data: encode(m, run{}), Header: make(nats.Header, 2)}
 	message.Header["Nats-TTL"] = []string{(r.Age + slack + time.Second).Truncate(time.Second).String()}
 	if m.ID != "" {
@@ -69,6 +69,12 @@ func (b *Broker) store(ctx context.Context, m *hub.Message, r hub.Retention) (hu
 	}
 	select {
 	case ack := <-future.Ok():
+		if !ack.Duplicate && ack.Sequence <= seen { // it is another stream, of which this node has not heard yet
+			if err := b.stream.open(ctx, false); err != nil {
+				return hub.Receipt{}, err
+			}
+			epoch = b.stream.config.Load().epoch
+		}
 		b.saw(ack.Sequence)
 		return hub.Receipt{Position: hub.Position{Epoch: epoch, Offset: ack.Sequence}, Duplicate: ack.Duplicate}, nil
 	case err := <-future.Err():
