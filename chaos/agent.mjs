@@ -65,7 +65,7 @@ class LoggedClient {
   connect() {
     const { url, token, subs } = this.spec;
     const client = this.client = new Client(url, {
-      token, WebSocket, backoff: { base: 200, max: 2_000 }, connectTimeout: 5_000, pongTimeout: 3_000,
+      token, WebSocket, backoff: { base: 200, max: 2_000 }, connectTimeout: 5_000,
     });
     client.on('state', ({ state, error }) => {
       if (client !== this.client) return;

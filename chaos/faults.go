@@ -236,23 +236,15 @@ func slowDisk(ctx context.Context, r *run, random *rand.Rand) (string, func() er
 }
 
 func pulse(ctx context.Context, p *process) error {
-	wait := func(d time.Duration) {
-		timer := time.NewTimer(d)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-		}
-	}
 	for ctx.Err() == nil {
 		if err := p.pause(); err != nil {
 			return err
 		}
-		wait(400 * time.Millisecond)
+		pause(ctx, 400*time.Millisecond)
 		if err := p.resume(); err != nil {
 			return err
 		}
-		wait(100 * time.Millisecond)
+		pause(ctx, 100*time.Millisecond)
 	}
 	return nil
 }

@@ -39,7 +39,7 @@ func newGoClient(ctx context.Context, dir string, spec *clientSpec) (*goClient, 
 	return c, err
 }
 
-// connect makes a client that notices soon when it is cut off.
+// connect makes a client that comes back soon.
 func (c *goClient) connect() (*client.Client, error) {
 	o := &client.Options{
 		Token:     func(context.Context) (string, error) { return c.spec.Token, nil },
@@ -53,7 +53,7 @@ func (c *goClient) connect() (*client.Client, error) {
 			c.log.write(line{Kind: lineState, Text: text})
 		},
 	}
-	o.Dial.PingInterval, o.Dial.PongTimeout = 2*time.Second, 3*time.Second
+	o.Dial.PingInterval, o.Dial.PongTimeout = 5*time.Second, 10*time.Second
 	o.Dial.HandshakeTimeout, o.Dial.CloseTimeout = 5*time.Second, time.Second
 	return client.New(c.spec.URL, o)
 }
@@ -112,6 +112,11 @@ func (c *goClient) follow(topic string) {
 		}
 		if c.ctx.Err() != nil {
 			return
+		}
+		if now.Err() == nil && isPassing(err) {
+			c.log.write(line{Kind: lineState, Text: topic + ": " + err.Error()})
+			pause(c.ctx, retryEvery)
+			continue
 		}
 		if !errors.Is(err, client.ErrClosed) {
 			c.log.write(line{Kind: lineFault, Text: fmt.Sprintf("the subscription of %s ended: %v", topic, err)})
@@ -233,19 +238,30 @@ func (c *goClient) settle(ctx context.Context, topic, id string, attempt func() 
 			return
 		}
 		c.log.write(line{Kind: lineRefused, ID: id, Text: reasonOf(err)})
-		if c.spec.Patient && ctx.Err() == nil {
-			timer := time.NewTimer(retryEvery)
-			select {
-			case <-timer.C:
-				attempt = c.send(ctx, topic, id)
-				continue
-			case <-ctx.Done():
-				timer.Stop()
-			}
+		if c.spec.Patient && ctx.Err() == nil && pause(ctx, retryEvery) {
+			attempt = c.send(ctx, topic, id)
+			continue
 		}
 		c.log.write(line{Kind: lineUnknown, ID: id, Text: reasonOf(err)})
 		c.count(func(s *status) { s.OnTheWay-- })
 		return
+	}
+}
+
+// isPassing reports whether a first subscription was refused for now only.
+func isPassing(err error) bool {
+	return errors.Is(err, &client.Error{Code: client.CodeUnavailable}) || errors.Is(err, &client.Error{Code: client.CodeRate})
+}
+
+// pause waits, and reports whether ctx has not ended.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }
 

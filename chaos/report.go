@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -35,7 +37,7 @@ func (r *run) report() error {
 	row("missing within gaps", "%s", table(v.Missed))
 	row("gaps told", "%s", table(v.Gaps))
 	row("resumed", "%d without a loss, %d with a gap", v.Recovered, v.Unrecovered)
-	row("overtaken", "%d messages without a place, behind a later one of their publisher by way of another node", v.Overtaken)
+	row("overtaken", "%d messages came behind a later one of their publisher: not acknowledged, or without a place", v.Overtaken)
 	row("epochs", "%d", len(v.Epochs))
 	row("presence checks", "%d, %d failed", r.presence.done, len(r.presence.failed))
 	for _, took := range r.presence.took {
@@ -50,6 +52,10 @@ func (r *run) report() error {
 		v.Complaints = append(v.Complaints, fmt.Sprintf("acknowledgements are of %d epochs, but nothing has lost its data: %v", len(v.Epochs), v.Epochs))
 	}
 	row("unexplained", "%d", len(v.Complaints))
+	everything := slices.Concat(v.Complaints, logs.mishaps, r.world.mishaps, r.presence.failed)
+	if err := os.WriteFile(filepath.Join(r.options.dir, "complaints.txt"), []byte(strings.Join(everything, "\n")+"\n"), 0o600); err != nil {
+		return err
+	}
 	return errors.Join(
 		first("unexplained", v.Complaints), first("what must not happen to clients", logs.mishaps),
 		first("what must not happen", r.world.mishaps), first("presence", r.presence.failed), enough(v),

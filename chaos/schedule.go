@@ -92,7 +92,7 @@ func (r *run) carryOut(ctx context.Context, plans []plan) {
 		if !p.early {
 			running.Wait()
 		}
-		r.sleep(ctx, p.wait)
+		pause(ctx, p.wait)
 		if ctx.Err() != nil || !r.options.short && time.Now().After(last) {
 			return
 		}
@@ -106,7 +106,7 @@ func (r *run) carryOut(ctx context.Context, plans []plan) {
 			continue
 		}
 		running.Go(func() {
-			r.sleep(ctx, p.hold)
+			pause(ctx, p.hold)
 			if err := end(); err != nil {
 				r.world.mishap(fmt.Sprintf("after %s: %v", what, err))
 			}
@@ -116,15 +116,6 @@ func (r *run) carryOut(ctx context.Context, plans []plan) {
 			r.mu.Unlock()
 			r.say("over:  %s, after %.1f s", what, h.end.Sub(h.begin).Seconds())
 		})
-	}
-}
-
-func (r *run) sleep(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
 	}
 }
 

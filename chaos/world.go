@@ -152,7 +152,8 @@ func (w *world) addNode(name string, natsNames, nodeNames []string) error {
 		for _, other := range nodeNames {
 			peers = append(peers, other+"="+w.network.reach(name, other, serviceRoutes))
 		}
-		fmt.Fprintf(&b, "data: %s\ncluster: [%s]\nnode: %s\nbus: {name: %s, replicas: 3}\n", w.disk(name), strings.Join(peers, ", "), name, streamName)
+		fmt.Fprintf(&b, "data: %s\ncluster: [%s]\nnode: %s\nbus: {name: %s, replicas: 3, cluster-secret-file: %s}\n",
+			w.disk(name), strings.Join(peers, ", "), name, streamName, filepath.Join(w.options.dir, "secret"))
 	}
 	b.WriteString(rulesYAML())
 	config := filepath.Join(w.options.dir, name+".yaml")

@@ -78,7 +78,7 @@ type Counts struct {
 	Gaps           map[string]int // gaps, by reason
 	Recovered      int            // resubscriptions without a loss
 	Unrecovered    int            // and with one
-	Overtaken      int            // messages without a place that came behind a later one of their publisher: it has changed the node
+	Overtaken      int            // messages that came behind a later one of their publisher and may: not acknowledged, or without a place
 }
 
 // Check compares publications with journals.

@@ -43,6 +43,8 @@ func everything() []Publication {
 		sent("x.a", "2-1", at("e", 8)),
 		sent("x.a", "1-3", unknown),
 		sent("x.a", "2-2", at("f", 3)),
+		sent("x.a", "1-4", unknown),
+		sent("x.a", "1-5", at("f", 30)), // behind the end
 		sent("x.b", "1-1", at("e", 7)),
 		{Topic: "x.a", ID: "x.a-end", Last: true, Acked: true, Position: at("e", 19)},
 		{Topic: "x.a", ID: "x.a-end2", Last: true, Acked: true, Position: at("f", 19)},
@@ -50,6 +52,7 @@ func everything() []Publication {
 }
 
 const one, two, three, four, late, end, end2 = "x.a-1-1", "x.a-1-2", "x.a-2-1", "x.a-2-2", "x.a-1-3", "x.a-end", "x.a-end2"
+const late4, later = "x.a-1-4", "x.a-1-5"
 
 // TestJournals: a checker that never complains proves nothing.
 func TestJournals(t *testing.T) {
@@ -64,6 +67,7 @@ func TestJournals(t *testing.T) {
 		{"with a gap", []Entry{begins(at("e", 4)), gap(at("e", 4), at("e", 6)), came(at("e", 8), three), came(at("e", 19), end)}, ""},
 		{"with a gap and what came all the same", []Entry{begins(at("e", 4)), gap(at("e", 4), at("e", 7)), came(at("e", 6), two), came(at("e", 8), three), came(at("e", 19), end)}, ""},
 		{"unacknowledged", []Entry{begins(at("e", 6)), came(at("e", 7), late), came(at("e", 8), three), came(at("e", 19), end)}, ""},
+		{"unacknowledged, late", []Entry{begins(at("f", 0)), came(at("f", 3), four), came(at("f", 19), end2), came(at("f", 30), later), came(at("f", 31), late4)}, ""},
 		{"unacknowledged, again in the next epoch", []Entry{begins(at("e", 6)), came(at("e", 7), late), came(at("e", 8), three),
 			gap(at("e", 8), at("f", 0)), came(at("f", 1), late), came(at("f", 3), four), came(at("f", 19), end2)}, ""},
 		{"over epochs", []Entry{begins(at("e", 5)), resumed(at("f", 0), false), gap(at("e", 5), at("f", 3)), came(at("f", 19), end2)}, ""},
@@ -191,7 +195,7 @@ func TestCounts(t *testing.T) {
 		came(at("e", 7), late), came(at("e", 8), three), came(at("e", 19), end),
 	}}})
 	want := Counts{
-		Acked: 7, Unknown: 1, Late: 1, Epochs: map[string]int{"e": 5, "f": 2}, Delivered: 3,
+		Acked: 8, Unknown: 2, Late: 1, Epochs: map[string]int{"e": 5, "f": 3}, Delivered: 3,
 		Missed: map[string]int{"expired": 2}, Gaps: map[string]int{"expired": 1}, Recovered: 1, Unrecovered: 1,
 	}
 	if len(got.Complaints) > 0 || !reflect.DeepEqual(got.Counts, want) {

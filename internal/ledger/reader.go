@@ -145,10 +145,13 @@ func (r *reader) compare(topic string, e Entry) {
 		return
 	}
 	from := source{topic, p.Publisher}
-	if r.lastSeq[from] > p.Seq {
+	switch late := r.lastSeq[from] > p.Seq; {
+	case late && p.Acked:
 		r.complain("%s comes behind number %d of its publisher", e.ID, r.lastSeq[from])
+	case late:
+		r.counts.Overtaken++ // its publisher has given it up, and gone on
 	}
-	r.lastSeq[from] = p.Seq
+	r.lastSeq[from] = max(r.lastSeq[from], p.Seq)
 }
 
 // publication finds what came among what was published; nil if it was not.
