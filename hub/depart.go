@@ -4,11 +4,19 @@ import (
 	"context"
 	"iter"
 	"sync"
+	"time"
 )
 
-// maxLeaving is how many calls to a broker are on their way at one time to give back what it holds for those who have gone. When a
-// network goes, thousands do at once.
-const maxLeaving = 32
+const (
+	// maxLeaving is how many calls to a broker are on their way at one time to give back what it holds for those who have gone. When a
+	// network goes, thousands do at once.
+	maxLeaving = 32
+
+	// A broker that does not answer is not waited for when more than manyLeaving have gone: what it was told, it does when it can.
+	manyLeaving   = 10_000
+	leavePatience = LeaseTime / 3
+	manyPatience  = 10 * time.Millisecond
+)
 
 // departure is what the broker holds for a subscription that has ended, and is to be given back.
 type departure struct {
@@ -39,7 +47,7 @@ type leaving struct {
 // leave gives back what the broker holds for subscriptions of a user that have ended.
 func (h *Hub) leave(user string, ended []departure) {
 	for _, d := range ended {
-		h.giveBack(leaving{user, d})
+		h.giveBack(leaving{user, d}, leavePatience)
 	}
 }
 
@@ -73,14 +81,18 @@ func (h *Hub) giveBackAll() {
 		if d.waiting = d.waiting[1:]; len(d.waiting) == 0 {
 			d.waiting = nil // lets go of the array
 		}
+		patience := leavePatience
+		if len(d.waiting) > manyLeaving {
+			patience = manyPatience
+		}
 		d.mu.Unlock()
-		h.giveBack(next)
+		h.giveBack(next, patience)
 		d.mu.Lock()
 	}
 	d.workers--
 }
 
-func (h *Hub) giveBack(d leaving) {
+func (h *Hub) giveBack(d leaving, patience time.Duration) {
 	h.mu.Lock()
 	closed := h.closed
 	h.mu.Unlock()
@@ -96,7 +108,7 @@ func (h *Hub) giveBack(d leaving) {
 	if !d.entered {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), LeaseTime/3)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	if err := h.broker.Leave(ctx, h, d.at, d.user); err != nil {
 		h.options.Logger.Warn("presence outlasts a connection", "topic", d.at, "error", err)

@@ -3,6 +3,7 @@ package hub
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -83,4 +84,49 @@ func TestThousandsGo(t *testing.T) {
 			})
 		})
 	}
+}
+
+// stuck is a broker that never answers, but for what it was told.
+type stuck struct {
+	*MemoryBroker
+	told atomic.Int64
+}
+
+func (s *stuck) Leave(ctx context.Context, n Node, topic, user string) error {
+	s.told.Add(1)
+	_ = s.MemoryBroker.Leave(ctx, n, topic, user)
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// A broker that does not answer does not make those who have gone wait for ever.
+func TestBrokerThatDoesNotAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const people, topics = 400, 100
+		b := &stuck{MemoryBroker: NewMemoryBroker(MemoryOptions{})}
+		o := one(TopicOptions{Presence: PresenceCount})
+		o.Broker, o.Logger = b, slog.New(slog.DiscardHandler)
+		f := newFixture(t, o)
+		var all []*Subscriber
+		for i := range people {
+			s, _ := f.connect(fmt.Sprint(i), "ann")
+			for topic := range topics {
+				f.subscribe(s, fmt.Sprint("t", topic), SubscribeOptions{})
+			}
+			all = append(all, s)
+		}
+		began := time.Now()
+		for _, s := range all {
+			s.Close()
+		}
+		if took := time.Since(began); took > 0 {
+			t.Errorf("they waited for %v", took)
+		}
+		time.Sleep(time.Minute)
+		if left := people*topics - int(b.told.Load()); left > manyLeaving {
+			t.Errorf("after a minute %d wait", left)
+		}
+		f.hub.Close() // ends the rest
+		time.Sleep(time.Minute)
+	})
 }
