@@ -121,6 +121,12 @@ func (h *Hub) SetLimits(subscriptions, requests int) {
 	h.limits.Store(&limits{cmp.Or(subscriptions, defaultMaxSubscriptions), cmp.Or(requests, defaultMaxRequests)})
 }
 
+// IsLocal reports whether the hub's broker is in this process, so that nothing waits for a network.
+func (h *Hub) IsLocal() bool {
+	_, local := h.broker.(*MemoryBroker)
+	return local
+}
+
 // MaxSubscriptions returns how many subscriptions a subscriber may have.
 func (h *Hub) MaxSubscriptions() int { return h.limits.Load().subscriptions }
 

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -51,14 +50,14 @@ func (s *session) receive(isBinary bool, p []byte) {
 		s.fail(c.ID, err)
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), commandTimeout)
-	defer cancel()
 	subscriber := s.subscriber.Load()
-	run, known := commands[c.Type]
+	_, known := commands[c.Type]
 	switch {
 	case c.Type == "connect" && subscriber != nil:
 		err = hub.Errorf("already-connected", "you are connected already")
 	case c.Type == "connect":
+		ctx, cancel := context.WithTimeout(context.Background(), commandTimeout)
+		defer cancel()
 		s.connect(ctx, c)
 	case subscriber == nil:
 		s.fail(c.ID, hub.Errorf("not-connected", "the first command is connect"))
@@ -66,7 +65,7 @@ func (s *session) receive(isBinary bool, p []byte) {
 	case !known:
 		err = hub.Errorf("unknown-command", "there is no command %q", c.Type)
 	default:
-		err = run(s, ctx, subscriber, c)
+		s.work(subscriber, c)
 	}
 	if err != nil {
 		s.fail(c.ID, err)
@@ -247,11 +246,15 @@ func (s *session) publish(ctx context.Context, h *hub.Subscriber, c *command) er
 		ID: c.MessageID, Key: c.Key, Data: c.Data, Binary: c.binary, Meta: c.Meta, NotToMe: c.Echo != nil && !*c.Echo,
 	}
 	if c.binary {
-		p.Data = slices.Clone(c.payload) // the hub keeps it, and the frame is only borrowed
+		p.Data = c.payload
 	} else if c.Data == nil {
 		return hub.Errorf(hub.CodeBadRequest, "data is missing")
 	}
+	if err := s.worker.refusals.check(c.Topic); err != nil {
+		return err
+	}
 	receipt, err := h.Publish(ctx, c.Topic, p)
+	s.worker.refusals.note(c.Topic, err)
 	if err != nil {
 		return err
 	}
@@ -335,7 +338,7 @@ func (s *session) request(_ context.Context, h *hub.Subscriber, c *command) erro
 	}
 	data := []byte(c.Data)
 	if c.binary {
-		data = slices.Clone(c.payload) // the frame is only borrowed
+		data = c.payload
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	pending, err := h.Request(ctx, c.Method, data, c.binary)

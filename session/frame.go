@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/duplex-websocket/duplex/hub"
 )
@@ -53,7 +54,7 @@ type malformed string
 func (m malformed) Error() string { return string(m) }
 
 // parse reads a frame. The error is malformed, or an *hub.Error about a field; then the command has at least its Type, and its ID
-// if that is in order. payload is borrowed from p.
+// if that is in order. What it returns shares nothing with p.
 func parse(isBinary bool, p []byte) (*command, error) {
 	c := &command{binary: isBinary}
 	if isBinary {
@@ -61,7 +62,7 @@ func parse(isBinary bool, p []byte) (*command, error) {
 			return nil, malformed("a binary frame begins with the length of its header")
 		}
 		n := int(binary.BigEndian.Uint16(p))
-		c.payload = p[2+n:]
+		c.payload = slices.Clone(p[2+n:]) // the frame is only borrowed
 		p = p[2 : 2+n]
 	}
 	err := json.Unmarshal(p, c)

@@ -69,6 +69,8 @@ type session struct {
 	timeout *time.Timer // runs until connect; nil afterwards
 	header  http.Header // of the handshake, until connect
 
+	worker worker // has its own lock
+
 	turn       uint64                         // connections that the session has had; set before subscriber
 	subscriber atomic.Pointer[hub.Subscriber] // nil before connect; set once
 	watching   atomic.Bool                    // for room in the outbox
