@@ -1,6 +1,10 @@
 package natsbroker
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/duplex-websocket/duplex/hub"
+)
 
 // Whoever publishes to a stream that was made again finds out by the acknowledgement: a receipt never names a place of the old one.
 func TestPublishToRecreated(t *testing.T) {
@@ -16,5 +20,25 @@ func TestPublishToRecreated(t *testing.T) {
 	after := publish(t, a, "t", "3")
 	if got := publish(t, b, "t", "4"); got.Epoch != after.Epoch || got.Epoch == before.Epoch || got.Offset <= after.Offset {
 		t.Errorf("the other node published at %v, behind %v, and %v in the old stream", got, after, before)
+	}
+}
+
+// Who begins at the beginning of a stream that has removed nothing misses nothing, also when it was made to keep more.
+func TestFromTheBeginning(t *testing.T) {
+	a, _ := twoBrokers(t)
+	first := publish(t, a, "t", "1")
+	long := plenty
+	long.Messages = 2 * leastPerTopic
+	if _, err := a.Publish(t.Context(), &hub.Message{Topic: "u", Data: []byte("2")}, long); err != nil {
+		t.Fatal(err)
+	}
+	for _, topic := range []string{"t", "u", "v", "*"} {
+		for what, q := range map[string]hub.ReadQuery{
+			"page": {Topic: topic, Forward: true, Limit: 10}, "since": {Topic: topic, Since: &hub.Position{Epoch: first.Epoch}},
+		} {
+			if texts, log := read(t, a, q); !log.Lost.IsZero() {
+				t.Errorf("%s of %s has %q, and misses messages up to %v", what, topic, texts, log.Lost)
+			}
+		}
 	}
 }

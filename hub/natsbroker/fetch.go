@@ -226,7 +226,7 @@ func (b *Broker) startOfLast(ctx context.Context, subject string, n int, last ui
 	return low, nil
 }
 
-// known returns the sequence behind which all messages are younger than age, and a removed one can therefore not have been too old:
+// known returns the sequence from which on all messages are younger than age, and a removed one can therefore not have been too old:
 // that of the first mark since then. It is math.MaxUint64 if there is none.
 func (b *Broker) known(ctx context.Context, age time.Duration) (uint64, error) {
 	since := time.Now().Add(-age).UTC()
@@ -237,5 +237,6 @@ func (b *Broker) known(ctx context.Context, age time.Duration) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	return max(mark, b.stream.config.Load().floor), nil
+	floor := b.stream.config.Load().floor
+	return max(mark, floor+min(1, math.MaxUint64-floor)), nil
 }

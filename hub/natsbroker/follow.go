@@ -266,7 +266,7 @@ func (f *follow) fetchSome(ctx context.Context) (until uint64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	if len(first) > 0 && (pending+1 >= uint64(f.b.stream.config.Load().perTopic) || after < known) {
+	if len(first) > 0 && (pending+1 >= uint64(f.b.stream.config.Load().perTopic) || after+1 < known) {
 		f.mu.Lock()
 		f.lose(hub.GapLost, first[0].Offset-1)
 		f.mu.Unlock()

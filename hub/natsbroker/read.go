@@ -180,7 +180,7 @@ func (r *reading) removed(ctx context.Context, log *hub.Log, after uint64) error
 		}
 	}
 	known, err := r.known(ctx, r.q.Least+slack/2)
-	if err != nil || after >= known {
+	if err != nil || after+1 >= known {
 		return err
 	}
 	until := min(known-1, log.Top.Offset)

@@ -229,9 +229,13 @@ func (s *stream) settleFloor(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	wanted := found.CachedInfo().Config
+	wanted, state := found.CachedInfo().Config, &found.CachedInfo().State
+	floor := state.LastSeq
+	if state.FirstSeq <= 1 && state.NumDeleted == 0 { // nothing has been removed at all
+		floor = 0
+	}
 	wanted.Metadata = maps.Clone(wanted.Metadata)
-	wanted.Metadata[metaFloor] = strconv.FormatUint(found.CachedInfo().State.LastSeq, 10)
+	wanted.Metadata[metaFloor] = strconv.FormatUint(floor, 10)
 	if found, err = s.b.js.UpdateStream(ctx, wanted); err != nil {
 		return err
 	}
