@@ -9,7 +9,7 @@ PLATFORMS   ?= darwin/amd64 darwin/arm64 windows/amd64 freebsd/amd64 linux/arm64
 # Modules of their own, so that rivals and their dependencies never reach a user's go.mod.
 NESTED      := interop bench
 # What "make test" runs after deps, in this order.
-STEPS       := fmt vet unit scale cross fuzz-short conformance interop browser client-ts bench-test
+STEPS       := fmt vet unit scale chaos-short cross fuzz-short conformance interop browser client-ts bench-test
 
 TALLY_BIN    := $(CURDIR)/build/tally-bin
 export TALLY := $(CURDIR)/build/tally
@@ -45,11 +45,14 @@ vet: $(TALLY_BIN) ## go vet and staticcheck, in every module
 		$(GO) vet ./... ./.ci/tally; $(GO) run $(STATICCHECK) ./... ./.ci/tally; \
 		for module in $(NESTED); do (cd $$module; $(GO) vet ./...; $(GO) run $(STATICCHECK) ./...); done'
 
-unit: $(TALLY_BIN) ## tests of the main module but conformance, with the race detector, in random order
-	@$(TALLY_BIN) go $@ $(GO) test -json -race -shuffle=on -timeout 5m $$($(GO) list ./... | grep -v /conformance$$) ./.ci/tally
+unit: $(TALLY_BIN) ## tests of the main module but conformance and chaos, with the race detector, in random order
+	@$(TALLY_BIN) go $@ $(GO) test -json -race -shuffle=on -timeout 5m $$($(GO) list ./... | grep -v -e /conformance$$ -e /chaos$$) ./.ci/tally
 
 scale: $(TALLY_BIN) ## servers with up to 15,000 connections, and what goes with it: without the race detector, which unit has run it with
 	@$(TALLY_BIN) go $@ $(GO) test -json -count=1 -timeout 5m ./websocket/scaletest ./session/scaletest
+
+chaos-short: $(TALLY_BIN) ## one of each fault to clients, nodes and NATS servers, about a minute and a half; "make chaos" is the long form
+	@$(TALLY_BIN) go $@ $(GO) test -json -count=1 -timeout 5m ./chaos
 
 cross: $(TALLY_BIN) ## build the command and type-check all code and tests for other platforms
 	@$(TALLY_BIN) exit $@ $(SHELL) -ec '\

@@ -109,14 +109,17 @@ func (o *options) outside(ctx context.Context, stdout, stderr io.Writer) int {
 			fmt.Fprintf(stdout, "no namespaces here: %v\n", err)
 		}
 	}
-	var err error
+	repository, err := findRepository(ctx)
+	if err != nil {
+		return fail(err)
+	}
 	if o.dir, err = os.MkdirTemp("", "duplex-chaos-"); err != nil {
 		return fail(err)
 	}
 	fmt.Fprintf(stdout, "seed %d; logs are in %s\n", o.seed, o.dir)
 	if o.binary == "" {
 		o.binary = filepath.Join(o.dir, "duplex.exe")
-		if err := o.build(ctx); err != nil {
+		if err := o.build(ctx, repository); err != nil {
 			return fail(errors.Join(err, os.RemoveAll(o.dir)))
 		}
 	}
@@ -132,11 +135,7 @@ func (o *options) outside(ctx context.Context, stdout, stderr io.Writer) int {
 }
 
 // build builds the nodes' program.
-func (o *options) build(ctx context.Context) error {
-	repository, err := findRepository(ctx)
-	if err != nil {
-		return err
-	}
+func (o *options) build(ctx context.Context, repository string) error {
 	args := []string{"build", "-o", o.binary}
 	if o.race {
 		args = append(args, "-race")
