@@ -97,7 +97,7 @@ func (r *roster) auditBucket() error {
 	}
 	for _, a := range r.attached {
 		m := a.member
-		r.b.running.Go(func() { m.refresh(time.Time{}, true) }) // not while we hold the lock
+		r.b.running.Go(m.rewrite) // not while we hold the lock
 	}
 	return nil
 }
@@ -207,7 +207,12 @@ func (r *roster) auditTopics() error {
 			}
 		})
 	}
+	began := time.Now()
 	for i := range due {
+		if time.Since(began) > r.settings.every { // leases must not wait; the rest is due still
+			r.kick()
+			break
+		}
 		at <- i
 	}
 	close(at)

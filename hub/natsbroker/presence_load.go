@@ -27,7 +27,7 @@ func (b *Broker) Present(ctx context.Context, topic string, limit int) (hub.Pres
 	if f == nil {
 		f = &flight{done: make(chan struct{})}
 		r.flights[key] = f
-		b.running.Go(func() { r.fly(f, key) })
+		go r.fly(f, key) // it ends with the broker's life; Close need not wait for it
 	}
 	r.mu.Unlock()
 	select {

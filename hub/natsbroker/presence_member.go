@@ -20,7 +20,8 @@ const (
 
 	// entryLife bounds how long an entry is kept that its node has forgotten, as when it was killed while it believed in a lease that was over.
 	// Entries of connections that last longer are written anew every half of it.
-	entryLife = 24 * time.Hour
+	entryLife    = 24 * time.Hour
+	refreshEvery = time.Hour
 )
 
 // member is a node under one lease: the entries of those who are present through it. What changes is written by some writers at a time;
@@ -38,6 +39,7 @@ type member struct {
 	writers int
 	wrote   bool // there may be entries in the bucket
 	over    bool
+	fresh   time.Time // when entries that are old were last written again
 }
 
 // local is one entry of this node, as it should be in the bucket.
@@ -66,7 +68,7 @@ type waiter struct {
 var errLeaseOver = errors.New("the node's lease is over")
 
 func newMember(r *roster, id string) *member {
-	return &member{r: r, id: id, all: make(map[entryKey]*local)}
+	return &member{r: r, id: id, all: make(map[entryKey]*local), fresh: r.now()}
 }
 
 func (m *member) key(topic, user string) entryKey { return entryKey{token(topic), m.id, token(user)} }
@@ -303,18 +305,30 @@ func (m *member) tryAgain() {
 	}
 }
 
-// refresh has entries written again that were written before a time; all of them, as if they were new, with anew.
-func (m *member) refresh(before time.Time, anew bool) {
+// refresh has entries written again before they are too old, and looks for those now and then.
+func (m *member) refresh() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := m.r.now()
+	if now.Sub(m.fresh) < refreshEvery {
+		return
+	}
+	m.fresh = now
+	for _, l := range m.all {
+		if !l.queued && now.Sub(l.at) > entryLife/2 {
+			l.version++
+			m.enqueue(l)
+		}
+	}
+}
+
+// rewrite has all entries written as if they were new.
+func (m *member) rewrite() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, l := range m.all {
-		if !anew && (l.queued || l.at.After(before)) {
-			continue
-		}
 		l.version++
-		if anew {
-			l.informed = l.version
-		}
+		l.informed = l.version
 		m.enqueue(l)
 	}
 }

@@ -195,3 +195,75 @@ func TestPresenceOverRestart(t *testing.T) {
 	churn(t, m, "t", 100, 10, a, b)
 	agree(t, m, "t", a, b)
 }
+
+// Events that get lost on their way, unseen by anybody, are made up for; also when the bucket does not remember any more that somebody left.
+func TestPresenceLostEvents(t *testing.T) {
+	s := startServer(t, server.Options{})
+	o := Options{Name: newName()}
+	c := newClock(time.Now())
+	a, b := attachSpy(t, openRoster(t, o, c.settings(), s)), attachSpy(t, openRoster(t, o, automatic(), s))
+	b.b.roster.bucket.marker = time.Second
+	a.watch("t")
+	a.enter("t", "eve")
+	b.enter("t", "ann")
+	b.enter("t", "bob")
+	a.sees("t", "ann", "bob", "eve")
+	a.b.roster.mu.Lock()
+	w := a.b.roster.watches[token("t")]
+	a.b.roster.mu.Unlock()
+	if err := w.sub.Unsubscribe(); err != nil {
+		t.Fatal(err)
+	}
+	b.leave("t", "ann")
+	b.enter("t", "cid")
+	eventually(t, "the end of the marker", func() bool {
+		_, err := a.b.roster.bucket.last(t.Context(), entryKey{token("t"), b.id(), token("ann")}.String())
+		return errors.Is(err, errNone)
+	})
+	a.b.roster.auditNow()
+	a.sees("t", "ann", "bob", "eve") // an audit is not due yet
+	c.advance(2 * topicAuditEvery)
+	a.b.roster.auditNow()
+	a.sees("t", "bob", "cid", "eve")
+}
+
+// Entries are kept by being written again, which nobody is told of.
+func TestPresenceForDays(t *testing.T) {
+	s := startServer(t, server.Options{})
+	c := newClock(time.Now())
+	n := attachSpy(t, openRoster(t, Options{Name: newName()}, c.settings(), s))
+	n.watch("t")
+	if err := n.b.Enter(t.Context(), n, "t", hub.Publisher{User: "ann", Info: []byte("1")}, false); err != nil {
+		t.Fatal(err)
+	}
+	n.enter("t", "bob")
+	n.leave("t", "bob")
+	key := entryKey{token("t"), n.id(), token("ann")}.String()
+	first, err := n.b.roster.bucket.last(t.Context(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 11 {
+		c.advance(time.Hour)
+		n.renew()
+	}
+	if again, err := n.b.roster.bucket.last(t.Context(), key); err != nil || again.sequence != first.sequence {
+		t.Errorf("an entry is written too early, %v", err)
+	}
+	for range 2 {
+		c.advance(time.Hour)
+		n.renew()
+	}
+	eventually(t, "an entry that is written again", func() bool {
+		again, err := n.b.roster.bucket.last(t.Context(), key)
+		return err == nil && again.sequence > first.sequence
+	})
+	n.enter("t", "cid")
+	n.until("all events", func() bool { return len(n.told) >= 4 })
+	if p := n.present("t", 10); len(p.Users) != 2 || string(p.Users[0].Info) != "1" {
+		t.Errorf("present are %+v", p)
+	}
+	if want := []string{"t ann true", "t bob true", "t bob false", "t cid true"}; !slices.Equal(n.told, want) {
+		t.Errorf("told %q", n.told)
+	}
+}

@@ -234,8 +234,7 @@ func (b *Broker) Renew(ctx context.Context, n hub.Node) (kept bool, err error) {
 	case err != nil:
 		return false, failed(ctx, "the lease of the node cannot be renewed", err)
 	case kept:
-		now := r.now()
-		a.member.refresh(now.Add(-entryLife/2), false)
+		a.member.refresh()
 		return true, nil
 	}
 	// All have left. What was written under the old lease after that is removed, and the node begins anew.
