@@ -231,8 +231,8 @@ type messageLine struct {
 	Type      string          `json:"type"`
 	Topic     string          `json:"topic"`
 	Sub       string          `json:"sub,omitempty"`
-	Epoch     string          `json:"epoch"`
-	Offset    uint64          `json:"offset"`
+	Epoch     string          `json:"epoch,omitempty"` // absent with offset if it has no place in the line
+	Offset    uint64          `json:"offset,omitempty"`
 	Time      int64           `json:"time"`
 	MessageID string          `json:"messageId,omitempty"`
 	Key       string          `json:"key,omitempty"`
