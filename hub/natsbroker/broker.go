@@ -163,6 +163,7 @@ func (b *Broker) start(ctx context.Context) (err error) {
 		return err
 	}
 	b.running.Go(b.stream.watch)
+	b.running.Go(b.tellEnds)
 	b.running.Go(b.follows.dispatch)
 	b.running.Go(b.follows.guard)
 	return nil

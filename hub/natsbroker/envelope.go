@@ -30,11 +30,12 @@ const (
 type run struct {
 	id     string
 	number uint64 // 1 for the first
+	quiet  uint64 // milliseconds since the one before it was sent; 0 for the first
 }
 
 // encode returns m as it is in NATS.
 func encode(m *hub.Message, r run) []byte {
-	size := 2 + 6*binary.MaxVarintLen16 + 2*binary.MaxVarintLen64 + len(r.id) + len(m.Data)
+	size := 2 + 6*binary.MaxVarintLen16 + 3*binary.MaxVarintLen64 + len(r.id) + len(m.Data)
 	size += len(m.From.User) + len(m.From.Info) + len(m.ID) + len(m.Key) + len(m.Meta) + len(m.Except)
 	p := append(make([]byte, 0, size), version, 0)
 	var flags byte
@@ -52,7 +53,7 @@ func encode(m *hub.Message, r run) []byte {
 	add(hasExcept, m.Except)
 	add(hasRun, r.id)
 	if r.id != "" {
-		p = binary.AppendUvarint(p, r.number)
+		p = binary.AppendUvarint(binary.AppendUvarint(p, r.number), r.quiet)
 	}
 	if m.Binary {
 		flags |= isBinary
@@ -103,7 +104,7 @@ func decode(p []byte) (*hub.Message, run, error) {
 	m.Except = string(take(hasExcept))
 	r := run{id: string(take(hasRun))}
 	if r.id != "" && !bad {
-		r.number = number()
+		r.number, r.quiet = number(), number()
 	}
 	if bad {
 		return nil, run{}, errShort

@@ -25,7 +25,7 @@ var written = []struct {
 			From: hub.Publisher{User: "ann", Info: []byte("{}")}, ID: "1", Key: "k", Meta: []byte("{}"), Except: "s", Data: []byte("x"),
 		}, run{},
 	},
-	{"0141" + "03626f62" + "0272" + "31" + "ac02" + "31", &hub.Message{From: hub.Publisher{User: "bob"}, Data: []byte("1")}, run{"r1", 300}},
+	{"0141" + "03626f62" + "0272" + "31" + "ac02" + "07" + "31", &hub.Message{From: hub.Publisher{User: "bob"}, Data: []byte("1")}, run{"r1", 300, 7}},
 }
 
 func TestWritten(t *testing.T) {

@@ -38,6 +38,8 @@ const (
 	headerTime     = "Nats-Time-Stamp"
 	headerSubject  = "Nats-Subject"
 	headerPending  = "Nats-Num-Pending"
+
+	headerEnd = "Duplex-End" // ours: there is no message, but the number of the last one
 )
 
 // get asks the stream's leader for one message and returns where it is. Unlike what replicas answer, that is up to date. errNone

@@ -32,28 +32,29 @@ type follow struct {
 	ready   chan struct{} // closed when it has begun or failed
 	failed  error         // set before ready is closed
 
-	mu       sync.Mutex
-	nodes    map[hub.Node]int   // how often each follows; guarded by mu, as is what follows
-	sub      *nats.Subscription // changed while follows.mu is held too
-	gone     bool
-	anew     bool   // the stream has begun anew, and nobody was told yet
-	epoch    string // of what follows; empty until it has begun
-	last     uint64 // everything up to this sequence has been delivered
-	recent   recent
-	wanted   uint64 // there was a message with this sequence; 0: none that has not come
-	fetching bool   // what is before the messages that wait is being fetched
-	waiting  []*nats.Msg
-	spilled  bool              // more came than may wait
-	heard    time.Time         // when something came
-	runs     map[string]uint64 // of messages that are not stored: the last number of each run, of a pattern with the topic
-	consumer jetstream.ConsumeContext
-	behind   bool // of a pattern: more waits than the stream keeps of a topic
+	mu        sync.Mutex
+	nodes     map[hub.Node]int   // how often each follows; guarded by mu, as is what follows
+	sub       *nats.Subscription // changed while follows.mu is held too
+	gone      bool
+	anew      bool   // the stream has begun anew, and nobody was told yet
+	epoch     string // of what follows; empty until it has begun
+	last      uint64 // everything up to this sequence has been delivered
+	recent    recent
+	wanted    uint64 // there was a message with this sequence; 0: none that has not come
+	fetching  bool   // what is before the messages that wait is being fetched
+	waiting   []*nats.Msg
+	spilled   bool              // more came than may wait
+	heard     time.Time         // when something came
+	runs      map[string]uint64 // of messages that are not stored: the last number of each run, of a pattern with the topic
+	bareSince time.Time         // since when runs is complete
+	consumer  jetstream.ConsumeContext
+	burst     map[string]int // of a pattern, while more waits than the stream keeps of a topic: what came of each
 }
 
 func newFollow(b *Broker, at string) *follow {
 	return &follow{
 		b: b, at: at, pattern: strings.ContainsAny(at, "*>"), stored: b.names.stored + at, ready: make(chan struct{}),
-		nodes: make(map[hub.Node]int), fetching: true, heard: time.Now(), recent: recent{total: &b.follows.recent},
+		nodes: make(map[hub.Node]int), fetching: true, heard: time.Now(), bareSince: time.Now(), recent: recent{total: &b.follows.recent},
 	}
 }
 
@@ -375,17 +376,13 @@ func (f *follow) receiveBare(m *nats.Msg) {
 		return
 	}
 	message.Topic, message.Time = strings.TrimPrefix(m.Subject, f.b.names.bare), time.Now()
-	key := r.id
-	if f.pattern {
-		key += " " + message.Topic
-	}
-	if before, known := f.runs[key]; known && r.number > before+1 {
+	end := m.Header.Get(headerEnd) != ""
+	if f.missesBare(message.Topic, r, end) {
 		f.lose(hub.GapLost, f.b.seen.Load())
 	}
-	if f.runs == nil || len(f.runs) >= maxRuns {
-		f.runs = make(map[string]uint64)
+	if end {
+		return
 	}
-	f.runs[key] = r.number
 	if !f.b.live.first(message, r, leastWindow) {
 		return // a retry, of which another node did not know
 	}
@@ -394,11 +391,38 @@ func (f *follow) receiveBare(m *nats.Msg) {
 	}
 }
 
+// missesBare reports whether messages before this one, or up to it if it is only told as the end, have not come, and takes note of it. The
+// caller holds mu.
+func (f *follow) missesBare(topic string, r run, end bool) bool {
+	key := r.id
+	if f.pattern {
+		key += " " + topic
+	}
+	last := r.number - 1
+	if end {
+		last = r.number
+	}
+	before, known := f.runs[key]
+	missing := known && last > before
+	if !known && last > 0 { // its messages may be from before anybody followed
+		missing = time.Duration(r.quiet)*time.Millisecond < time.Since(f.bareSince)
+	}
+	if f.runs == nil {
+		f.runs = make(map[string]uint64)
+	} else if len(f.runs) >= maxRuns {
+		clear(f.runs)
+		f.bareSince = time.Now()
+	}
+	f.runs[key] = max(before, r.number)
+	return missing
+}
+
 // missedBare tells that messages that are not stored may have been missed, and, if it was for long, any.
 func (f *follow) missedBare(long bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	clear(f.runs)
+	f.bareSince = time.Now()
 	for n := range f.nodes {
 		if long && f.pattern || !n.Keeps(f.at) {
 			n.Missed(f.at, hub.GapLost, hub.Position{Epoch: f.b.stream.config.Load().epoch, Offset: f.b.seen.Load()})

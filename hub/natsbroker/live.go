@@ -19,12 +19,23 @@ const (
 type live struct {
 	node string // immutable: what all runs of this node begin with
 
-	mu      sync.Mutex
-	forgot  int               // how often numbers have been forgotten, which begins a new run; guarded by mu, as is what follows
-	numbers map[string]uint64 // of the last message to each topic
-	recent  map[string]published
-	order   []string // the keys of recent, oldest first
+	mu     sync.Mutex
+	forgot int                  // how often numbers have been forgotten, which begins a new run; guarded by mu, as is what follows
+	lines  map[string]*numbered // by topic
+	quiet  map[string]*numbered // those of which the end has still to be told
+	recent map[string]published
+	order  []string // the keys of recent, oldest first
 }
+
+// numbered is what this node has published to a topic in its present run.
+type numbered struct {
+	run  run
+	sent time.Time
+	told int // how often the end has been told since
+}
+
+// endAfter is when the end of a line is told: a message behind which nothing comes would otherwise be missed in silence.
+var endAfter = [...]time.Duration{time.Second, 4 * time.Second, 16 * time.Second}
 
 // published is a message with an ID, as it was first seen.
 type published struct {
@@ -33,7 +44,7 @@ type published struct {
 }
 
 func newLive() *live {
-	return &live{node: rand.Text()[:12], numbers: make(map[string]uint64), recent: make(map[string]published)}
+	return &live{node: rand.Text()[:12], lines: make(map[string]*numbered), quiet: make(map[string]*numbered), recent: make(map[string]published)}
 }
 
 // send gives the next message to a topic its number, unless one with its ID was seen within a window. Messages leave in the order of their
@@ -42,11 +53,15 @@ func (l *live) send(m *hub.Message, window time.Duration, send func(run) error) 
 	topic := m.Topic
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.numbers) >= maxNumbered {
-		clear(l.numbers)
+	if len(l.lines) >= maxNumbered {
+		clear(l.lines) // quiet keeps those of which the end has not been told
 		l.forgot++
 	}
-	r := run{l.node + strconv.Itoa(l.forgot), l.numbers[topic] + 1}
+	now := time.Now()
+	r := run{id: l.node + strconv.Itoa(l.forgot), number: 1}
+	if before := l.lines[topic]; before != nil {
+		r.number, r.quiet = before.run.number+1, milliseconds(now.Sub(before.sent))
+	}
 	if !l.note(m, r, window) {
 		return true, nil
 	}
@@ -54,8 +69,34 @@ func (l *live) send(m *hub.Message, window time.Duration, send func(run) error) 
 		l.forget(m)
 		return false, err
 	}
-	l.numbers[topic] = r.number
+	l.lines[topic] = &numbered{run: r, sent: now}
+	l.quiet[topic] = l.lines[topic]
 	return false, nil
+}
+
+// milliseconds is at least 1.
+func milliseconds(d time.Duration) uint64 { return uint64(max(1, d.Milliseconds())) }
+
+// ends returns the lines whose ends are to be told now, by topic. quiet is the time since the last message there.
+func (l *live) ends() map[string]run {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var due map[string]run
+	now := time.Now()
+	for topic, line := range l.quiet {
+		silence := now.Sub(line.sent)
+		if silence < endAfter[line.told] {
+			continue
+		}
+		if due == nil {
+			due = make(map[string]run)
+		}
+		due[topic] = run{line.run.id, line.run.number, milliseconds(silence)}
+		if line.told++; line.told == len(endAfter) {
+			delete(l.quiet, topic)
+		}
+	}
+	return due
 }
 
 // first reports whether no other message with this one's ID has been seen. It may be asked several times about the same message.

@@ -303,3 +303,53 @@ func TestForeignStream(t *testing.T) {
 		t.Error("a name with a dot is taken")
 	}
 }
+
+// Behind the last message that is stored nowhere comes its number, some time later; so a node knows that it has missed it, also when it was the
+// first one.
+func TestBareEnd(t *testing.T) {
+	a, b := twoBrokers(t)
+	send := func(topic, text string) {
+		t.Helper()
+		if _, err := b.Publish(t.Context(), &hub.Message{Topic: topic, Data: []byte(text)}, hub.Retention{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	send("old", "1")
+	node := attach(t, a, "t", "u", "v", "old")
+	send("t", "1")
+	node.expect("t", "1")
+	deafen(t, a, "t", func() { send("t", "2") })
+	deafen(t, a, "u", func() { send("u", "1") })
+	deafen(t, a, "v", func() { send("v", "1") })
+	send("v", "2")
+	node.expect("v", "gap lost", "2")
+	node.expect("t", "1", "gap lost")
+	node.expect("u", "gap lost")
+	send("old", "2") // what was before anybody followed is not missed
+	node.expect("old", "2")
+}
+
+// Of a burst on a pattern, it is known whether the stream has removed some of it before it came.
+func TestBurst(t *testing.T) {
+	a, _ := twoBrokers(t)
+	const keeps = 4
+	a.stream.config.Store(&streamConfig{epoch: a.stream.config.Load().epoch, perTopic: keeps, window: leastWindow})
+	f := newFollow(a, "*")
+	node := newRecorder(t)
+	f.add(node)
+	come := func(topic string, offset, pending uint64) {
+		e := entry{Message: &hub.Message{Topic: topic, Offset: offset, Data: []byte(topic)}}
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.count(e, pending)
+		f.deliver(e)
+	}
+	for i := range uint64(10) { // more wait than are kept of a topic, but of each topic fewer
+		come(string(rune('a'+i)), 1+i, 9-i)
+	}
+	for i := range uint64(keeps) {
+		come("x", 11+i, keeps-1-i)
+	}
+	come("x", 20, 0)
+	node.expect("*", "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "x", "x", "x", "gap lost", "x", "x")
+}

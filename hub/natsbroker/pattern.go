@@ -54,37 +54,24 @@ func (f *follow) consumed(m jetstream.Msg, epoch string) {
 	if f.gone || e.Offset <= f.last || epoch != f.b.stream.config.Load().epoch {
 		return
 	}
-	// A message that the stream has removed before it came here has as many newer ones behind it as the stream keeps of a topic.
-	behind := about.NumPending+1 >= uint64(f.b.stream.config.Load().perTopic)
-	if f.behind && !behind {
-		go f.checkRemoved(f.last)
-	}
-	f.behind = behind
+	f.count(e, about.NumPending)
 	f.deliver(e)
 }
 
-// checkRemoved finds out whether the stream may have removed messages of a pattern up to a sequence that have not been delivered: only of a
-// topic of which it has as many as it keeps.
-func (f *follow) checkRemoved(until uint64) {
-	ctx, cancel := context.WithTimeout(f.b.life, f.b.options.PublishTimeout)
-	defer cancel()
-	perTopic := uint64(f.b.stream.config.Load().perTopic)
-	full := false
-	found, err := f.b.js.Stream(ctx, f.b.names.stream)
-	if err == nil {
-		var info *jetstream.StreamInfo
-		if info, err = found.Info(ctx, jetstream.WithSubjectFilter(f.stored)); err == nil {
-			for _, messages := range info.State.Subjects {
-				full = full || messages >= perTopic
-			}
-		}
-	}
-	if err == nil && !full {
+// count finds out whether the stream has removed messages of a pattern before they came here. Such a one had as many newer ones of its topic behind
+// it as the stream keeps, which had not come either. The caller holds mu.
+func (f *follow) count(e entry, pending uint64) {
+	keeps := f.b.stream.config.Load().perTopic
+	if pending+1 < uint64(keeps) && f.burst == nil {
 		return
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if !f.gone {
-		f.lose(hub.GapLost, max(until, f.last))
+	if f.burst == nil {
+		f.burst = make(map[string]int)
+	}
+	if f.burst[e.Topic]++; f.burst[e.Topic] == keeps {
+		f.lose(hub.GapLost, f.last)
+	}
+	if pending == 0 {
+		f.burst = nil
 	}
 }

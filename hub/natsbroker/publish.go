@@ -130,6 +130,25 @@ func (b *Broker) publishBare(ctx context.Context, m *hub.Message, r hub.Retentio
 	return hub.Receipt{Position: hub.Position{Epoch: b.stream.config.Load().epoch, Offset: b.seen.Load()}, Duplicate: duplicate}, nil
 }
 
+// tellEnds tells the numbers of the last messages that were not stored, a while after them, until the broker is closed.
+func (b *Broker) tellEnds() {
+	every := time.NewTicker(endAfter[0] / 2)
+	defer every.Stop()
+	for {
+		select {
+		case <-b.life.Done():
+			return
+		case <-every.C:
+		}
+		for topic, end := range b.live.ends() {
+			m := &nats.Msg{Subject: b.names.bare + topic, Data: encode(&hub.Message{}, end), Header: nats.Header{headerEnd: {"1"}}}
+			if err := b.nc.PublishMsg(m); err != nil {
+				b.logger.Debug("the end of a topic is not told", "topic", topic, "error", err)
+			}
+		}
+	}
+}
+
 // flushes let publishers wait until the NATS server has what they have sent: all who come during one round trip share the next.
 type flushes struct {
 	b *Broker
