@@ -42,3 +42,22 @@ func TestFromTheBeginning(t *testing.T) {
 		}
 	}
 }
+
+// A stream that was made again has removed nothing, although nobody has set a mark in it yet.
+func TestNothingIsLostInRecreated(t *testing.T) {
+	a, _ := twoBrokers(t)
+	publish(t, a, "t", "1")
+	if err := a.js.DeleteStream(t.Context(), a.names.stream); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.stream.open(t.Context(), false); err != nil {
+		t.Fatal(err)
+	}
+	position := publish(t, a, "other", "2")
+	publish(t, a, "t", "3")
+	for _, topic := range []string{"t", "u", "*"} {
+		if texts, log := read(t, a, hub.ReadQuery{Topic: topic, Since: &position}); !log.Lost.IsZero() {
+			t.Errorf("since %v, %s has %q and misses messages up to %v", position, topic, texts, log.Lost)
+		}
+	}
+}

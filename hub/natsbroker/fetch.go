@@ -229,16 +229,17 @@ func (b *Broker) startOfLast(ctx context.Context, subject string, n int, last ui
 }
 
 // known returns the sequence from which on all messages are younger than age, and a removed one can therefore not have been too old:
-// that of the first mark since then. It is math.MaxUint64 if there is none.
-func (b *Broker) known(ctx context.Context, age time.Duration) (uint64, error) {
+// that of the first one since then, which may be a mark. It is math.MaxUint64 if there is none.
+// keeps is how many messages the topic keeps, at most.
+func (b *Broker) known(ctx context.Context, age time.Duration, keeps int) (uint64, error) {
 	since := time.Now().Add(-age).UTC()
-	mark, err := b.get(ctx, getQuery{Time: &since, Next: b.names.tick + "*"})
+	mark, err := b.get(ctx, getQuery{Time: &since, Next: ">"})
 	if errors.Is(err, errNone) {
 		return math.MaxUint64, nil
 	}
 	if err != nil {
 		return 0, err
 	}
-	floor := b.stream.config.Load().floor
+	floor := b.stream.config.Load().floors.of(keeps)
 	return max(mark, floor+min(1, math.MaxUint64-floor)), nil
 }

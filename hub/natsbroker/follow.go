@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"math"
 	"strconv"
 	"strings"
 	"sync"
@@ -263,7 +264,7 @@ func (f *follow) fetchSome(ctx context.Context) (until uint64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	known, err := f.b.known(ctx, slack/2)
+	known, err := f.b.known(ctx, slack/2, math.MaxInt)
 	if err != nil {
 		return 0, err
 	}

@@ -193,8 +193,8 @@ func TestFit(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, broker := range []*Broker{a, b} {
-		if c := broker.stream.config.Load(); c.perTopic != 2048 || c.floor < early.Offset || c.floor > receipt.Offset {
-			t.Errorf("the stream keeps %d of a topic; what was removed until %d is not known", c.perTopic, c.floor)
+		if c := broker.stream.config.Load(); c.perTopic != 2048 || c.floors.of(long.Messages) < early.Offset || c.floors.of(long.Messages) > receipt.Offset || c.floors.of(leastPerTopic-1) > 0 {
+			t.Errorf("the stream keeps %d of a topic; what was removed until %d is not known", c.perTopic, c.floors)
 		}
 		log, err := broker.Read(t.Context(), hub.ReadQuery{Topic: "t", Since: &early, Least: long.Age, Keeps: func(string) hub.Retention { return long }})
 		if err != nil || log.Lost.IsZero() || len(log.Messages) != leastPerTopic+1 {

@@ -179,7 +179,11 @@ func (r *reading) removed(ctx context.Context, log *hub.Log, after uint64) error
 			return err
 		}
 	}
-	known, err := r.known(ctx, r.q.Least+slack/2)
+	keeps := math.MaxInt // a pattern's topics may keep any number
+	if !r.isPattern() {
+		keeps = r.q.Keeps(r.q.Topic).Messages
+	}
+	known, err := r.known(ctx, r.q.Least+slack/2, keeps)
 	if err != nil || after+1 >= known {
 		return err
 	}

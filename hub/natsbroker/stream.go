@@ -24,7 +24,7 @@ const (
 
 	metaFormat = "duplex-format"
 	metaEpoch  = "duplex-epoch"
-	metaFloor  = "duplex-floor"
+	metaFloors = "duplex-floors"
 
 	leastPerTopic = 256 // messages that the stream keeps of each topic at least
 	leastWindow   = 2 * time.Minute
@@ -57,7 +57,7 @@ type streamConfig struct {
 	epoch    string
 	perTopic int           // messages that it keeps of each topic
 	window   time.Duration // in which it knows a repeated ID
-	floor    uint64        // for positions below it is not known what has been removed, since perTopic was smaller
+	floors   floors        // when perTopic was smaller
 	maxBytes int64
 }
 
@@ -175,12 +175,7 @@ func (s *stream) adopt(info *jetstream.StreamInfo) {
 	if c.perTopic <= 0 {
 		c.perTopic = math.MaxInt
 	}
-	if text, known := info.Config.Metadata[metaFloor]; known {
-		var err error
-		if c.floor, err = strconv.ParseUint(text, 10, 64); err != nil {
-			c.floor = math.MaxUint64
-		}
-	}
+	c.floors = parseFloors(info.Config.Metadata[metaFloors])
 	before := s.config.Swap(c)
 	if before != nil && before.epoch != c.epoch {
 		s.b.seen.Store(info.State.LastSeq)
@@ -208,10 +203,11 @@ func (s *stream) fit(ctx context.Context, r *hub.Retention) error {
 	wanted := found.CachedInfo().Config
 	wanted.Duplicates = max(wanted.Duplicates, r.Window)
 	if needed := int64(1) << bits.Len(uint(r.Messages)); wanted.MaxMsgsPerSubject > 0 && needed > wanted.MaxMsgsPerSubject {
+		// Until when the old limit was in force is known once the new one is.
+		before := append(parseFloors(wanted.Metadata[metaFloors]), floor{int(wanted.MaxMsgsPerSubject), math.MaxUint64})
 		wanted.MaxMsgsPerSubject = needed
-		// What has been removed until now is not known any more; until when, is known once the limit is in force.
 		wanted.Metadata = maps.Clone(wanted.Metadata)
-		wanted.Metadata[metaFloor] = strconv.FormatUint(math.MaxUint64, 10)
+		wanted.Metadata[metaFloors] = before.String()
 	}
 	if found, err = s.b.js.UpdateStream(ctx, wanted); err != nil {
 		return err
@@ -222,7 +218,7 @@ func (s *stream) fit(ctx context.Context, r *hub.Retention) error {
 
 // settleFloor finds out up to where a smaller limit was in force, if that is not known.
 func (s *stream) settleFloor(ctx context.Context) error {
-	if s.config.Load().floor != math.MaxUint64 {
+	if !s.config.Load().floors.unknown() {
 		return nil
 	}
 	found, err := s.b.js.Stream(ctx, s.b.names.stream)
@@ -230,12 +226,16 @@ func (s *stream) settleFloor(ctx context.Context) error {
 		return err
 	}
 	wanted, state := found.CachedInfo().Config, &found.CachedInfo().State
-	floor := state.LastSeq
+	until := state.LastSeq
 	if state.FirstSeq <= 1 && state.NumDeleted == 0 { // nothing has been removed at all
-		floor = 0
+		until = 0
+	}
+	before := parseFloors(wanted.Metadata[metaFloors])
+	for i := range before {
+		before[i].until = min(before[i].until, until)
 	}
 	wanted.Metadata = maps.Clone(wanted.Metadata)
-	wanted.Metadata[metaFloor] = strconv.FormatUint(floor, 10)
+	wanted.Metadata[metaFloors] = before.String()
 	if found, err = s.b.js.UpdateStream(ctx, wanted); err != nil {
 		return err
 	}
