@@ -25,6 +25,8 @@ func TestConfigCheck(t *testing.T) {
 		stdout, stderr := runProgram(t, code, append([]string{"config", "check", "--config", file}, args...)...)
 		return stdout + stderr
 	}
+	const cluster = "data: d\nnode: a\ncluster: [a=10.0.0.7:1, b=10.0.0.8:1, c=10.0.0.9:1]\n"
+	short, empty := writeFile(t, "short", "hello\n"), writeFile(t, "empty", "\n")
 	for _, c := range []struct {
 		name, content, says string
 		code                int
@@ -34,6 +36,12 @@ func TestConfigCheck(t *testing.T) {
 		{"unknown key", "drain:\n  timout: 3s\n", file + ":2: drain: there is no key \"timout\"; did you mean timeout?", exitUsage},
 		{"two mistakes", "drian: 1\nlog: {level: x}\n", "the configuration has 2 mistakes:\n  " + file + ":1: ", exitUsage},
 		{"a file that is not there", "tokens: {keys: [{file: missing, algorithm: HS256}]}\n", "keys[0].file", exitUsage},
+		{"data", "data: /var/lib/duplex\n", "the configuration is in order\n", exitOK},
+		{"a secret that is not there", cluster + "bus: {cluster-secret-file: missing}\n", "bus.cluster-secret-file: open missing", exitUsage},
+		{"a secret that is short", cluster + "bus: {cluster-secret-file: " + short + "}\n", short + " has 5 bytes; write 16 or more", exitUsage},
+		{"an empty password", "nats: ['nats://a:4222']\nbus: {user: me, password-file: " + empty + "}\n", "bus.password-file: " + empty + " is empty", exitUsage},
+		{"no certificates", "nats: ['tls://a:4222']\nbus: {ca: " + short + "}\n", "bus.ca: " + short + " holds no certificate", exitUsage},
+		{"no key", "nats: ['tls://a:4222']\nbus: {cert: " + short + ", key: missing}\n", "bus.cert: the certificate in " + short, exitUsage},
 		{"not safe", "listen: ':80'\n", "--insecure-anonymous", exitUsage},
 	} {
 		if said := check(c.code, c.content); !strings.Contains(said, c.says) {

@@ -96,10 +96,10 @@ func TestData(t *testing.T) {
 	first, server := startServer(t, "--config", settings, "--data", data)
 	subscriber := startProcess(t, nil, "sub", "chat.lobby", "--last", "10", "--server", server)
 	publishTo(t, server, "chat.lobby", `"one"`)
-	subscriber.stdout.await(t, `"data":("one")`)
+	awaitLong(t, subscriber.stdout, `"data":("one")`)
 	publishTo(t, server, "chat.other", `"elsewhere"`)
 	publishTo(t, server, "chat.lobby", `"two"`)
-	subscriber.stdout.await(t, `"data":("two")`)
+	awaitLong(t, subscriber.stdout, `"data":("two")`)
 	publishTo(t, server, "chat.once", `"x"`, "--id", "the-id")
 	history, _ := runProgram(t, exitOK, "history", "chat.lobby", "--server", server)
 	if present, _ := runProgram(t, exitOK, "presence", "chat.lobby", "--server", server); !strings.Contains(present, `"users":[{"user":"ann"`) {
@@ -143,7 +143,7 @@ func TestPowerFailure(t *testing.T) {
 	p, server := startServer(t, "--data", data)
 	subscriber := startProcess(t, nil, "sub", "chat.lobby", "--last", "10", "--server", server)
 	publishTo(t, server, "chat.lobby", `"one"`)
-	subscriber.stdout.await(t, `"data":("one")`)
+	awaitLong(t, subscriber.stdout, `"data":("one")`)
 	p.kill()
 	// Another start of the machine is all that tells a power failure from this.
 	if err := os.WriteFile(filepath.Join(data, "state.json"), []byte(`{"clean":false,"boot":"the one before"}`), 0o600); err != nil {
@@ -152,7 +152,7 @@ func TestPowerFailure(t *testing.T) {
 	address := strings.TrimSuffix(strings.TrimPrefix(server, "ws://"), "/ws")
 	again := startProcess(t, nil, "serve", "--listen", address, "--data", data)
 	sessionsOf(t, again)
-	again.stderr.await(t, `(messages may be lost, as the machine went down without a clean end, or the data is a copy; subscribers are told of a gap)`)
+	awaitLong(t, again.stderr, `(messages may be lost, as the machine went down without a clean end, or the data is a copy; subscribers are told of a gap)`)
 	awaitLong(t, subscriber.stdout, `("type":"gap")`)
 	if recovered := awaitLong(t, subscriber.stdout, `"type":"resubscribed"[^\n]*"recovered":(\w+)`); recovered != "false" {
 		t.Errorf("recovered, and perhaps not: %s", subscriber.stdout)

@@ -198,7 +198,7 @@ func TestNATSWithTLS(t *testing.T) {
 func TestNATSLater(t *testing.T) {
 	address := freeAddresses(t, 1)[0]
 	p := startProcess(t, nil, "serve", "--listen", "127.0.0.1:0", "--nats", "nats://"+address)
-	p.stderr.await(t, `msg="waiting for (NATS)" because="NATS at nats://127.0.0.1:\d+: nats: no servers available for connection \(connection refused\)"`)
+	awaitLong(t, p.stderr, `msg="waiting for (NATS)" because="NATS at nats://127.0.0.1:\d+: nats: no servers available for connection \(connection refused\)"`)
 	_, port, err := net.SplitHostPort(address)
 	if err != nil {
 		t.Fatal(err)
