@@ -351,6 +351,7 @@ func (d *desk) lost() {
 	d.online = false
 	d.links++
 	d.ahead = nil
+	d.giveUpOvertaken()
 	var again []*call
 	for _, c := range d.open {
 		switch {

@@ -10,7 +10,7 @@ import (
 const doubtAfter = time.Second
 
 // take takes the next call that may be sent off its queue: no publication before an earlier one of its topic of which the server could
-// not make sure. mu is held.
+// not make sure, and none of these while a later one is on its way, since that may be taken first. mu is held.
 func (d *desk) take() *call {
 	if len(d.ahead) > 0 {
 		c := d.ahead[0]
@@ -20,7 +20,7 @@ func (d *desk) take() *call {
 	}
 	doubted := d.doubted()
 	for i, c := range d.queue {
-		if first, is := doubted[c.topic]; is && c.fate == fateWithin && c.id > first {
+		if first, is := doubted[c.topic]; is && c.fate == fateWithin && (c.id > first || c.doubted && d.laterIsOpen(c)) {
 			continue
 		}
 		if i == 0 {
@@ -32,6 +32,16 @@ func (d *desk) take() *call {
 		return c
 	}
 	return nil
+}
+
+// laterIsOpen reports whether a later publication to the same topic is on its way. mu is held.
+func (d *desk) laterIsOpen(c *call) bool {
+	for _, other := range d.open {
+		if other.fate == fateWithin && other.topic == c.topic && other.id > c.id {
+			return true
+		}
+	}
+	return false
 }
 
 // doubted returns the ids of the first publications, by topic, that others have to wait for. mu is held.
@@ -57,6 +67,9 @@ func (d *desk) doubted() map[string]uint64 {
 	for c := range d.later {
 		note(c)
 	}
+	for _, c := range d.queue {
+		note(c)
+	}
 	return first
 }
 
@@ -78,11 +91,39 @@ func (d *desk) overtake(c *call) {
 			other.overtaken = true
 		}
 	}
-	for other := range d.later {
-		if other.doubted && other.topic == c.topic && other.id < c.id {
-			d.finish(other, errorf(CodeUncertain, "the server could not make sure of it, and has taken later ones since"))
+	tooLate := func(other *call) bool {
+		if !other.doubted || other.topic != c.topic || other.id > c.id {
+			return false
 		}
+		d.finish(other, errorf(CodeUncertain, "the server could not make sure of it, and has taken later ones since"))
+		return true
 	}
+	for other := range d.later {
+		tooLate(other)
+	}
+	d.queue = slices.DeleteFunc(d.queue, tooLate)
+}
+
+// giveUpOvertaken ends, when the connection is lost, those behind which later ones of their topic were on their way: these may have been taken.
+// mu is held.
+func (d *desk) giveUpOvertaken() {
+	if d.doubts == 0 {
+		return
+	}
+	overtaken := func(c *call) bool {
+		if !c.doubted || c.over || !d.laterIsOpen(c) {
+			return false
+		}
+		d.finish(c, errorf(CodeUncertain, "the server could not make sure of it, and may have taken later ones before the connection was lost"))
+		return true
+	}
+	for c := range d.later {
+		overtaken(c)
+	}
+	for _, c := range d.open {
+		overtaken(c)
+	}
+	d.queue = slices.DeleteFunc(d.queue, overtaken)
 }
 
 // again has a publication sent again of which the server could not make sure, within bounds. mu is held.

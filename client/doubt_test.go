@@ -120,3 +120,84 @@ func TestWithoutPlace(t *testing.T) {
 			"resubscribed true f/3", "message a f/4 4")
 	})
 }
+
+// What the server could not make sure of waits for the fate of those that were sent behind it, whatever that is.
+func TestDoubtedBeforeOthers(t *testing.T) {
+	bubble(t, func(t *testing.T, s *script) {
+		publish := func(data int) string {
+			return fmt.Sprintf(`{"type":"publish","topic":"a","messageId":"?","data":%d}`, data)
+		}
+		s.plays(func(p *peer) {
+			p.greet(`{"type":"connect"}`)
+			one, two, three := p.ask(publish(1)), p.ask(publish(2)), p.ask(publish(3))
+			p.refuse(one, "unavailable", 1000)
+			p.ask(`{"type":"presence","topic":"wait"}`) // long after the time to send the first again
+			p.refuse(two, "unavailable", 1000)
+			p.refuse(three, "unavailable", 500)
+			for i := range 3 { // in their order
+				p.reply(p.ask(publish(i+1)), fmt.Sprintf(`"epoch":"e","offset":%d`, i+1))
+			}
+			four, five := p.ask(publish(4)), p.ask(publish(5))
+			p.refuse(four, "unavailable", 1000)
+			p.ask(`{"type":"presence","topic":"wait"}`)
+			p.reply(five, `"epoch":"e","offset":4`) // so that the fourth would come too late
+		})
+		c := s.dial(Options{})
+		var sent []*Publishing
+		send := func(i int) {
+			sent = append(sent, must(c.Send(t.Context(), "a", Publication{Data: fmt.Append(nil, i)}))(t))
+		}
+		wait := func() {
+			time.Sleep(5 * time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			_, _ = c.Presence(ctx, "wait")
+		}
+		for i := range 3 {
+			send(i + 1)
+		}
+		wait()
+		for i, p := range sent {
+			if got := must(p.Receipt(t.Context()))(t); got.Offset != uint64(i+1) {
+				t.Errorf("%d got %v", i, got)
+			}
+		}
+		send(4)
+		send(5)
+		wait()
+		_, err := sent[3].Receipt(t.Context())
+		isCode(t, err, CodeUncertain)
+		must(sent[4].Receipt(t.Context()))(t)
+		if c.desk.doubts != 0 || len(c.desk.queue) != 0 {
+			t.Errorf("%d doubts are left, %d calls", c.desk.doubts, len(c.desk.queue))
+		}
+	})
+}
+
+// When the connection is lost, nobody knows whether what was sent behind it has been taken.
+func TestDoubtedAndLost(t *testing.T) {
+	bubble(t, func(t *testing.T, s *script) {
+		s.plays(func(p *peer) {
+			p.greet(`{"type":"connect"}`)
+			one := p.ask(`{"type":"publish","topic":"a","messageId":"?","data":1}`)
+			p.ask(`{"type":"publish","topic":"a","messageId":"?","data":2}`)
+			other := p.ask(`{"type":"publish","topic":"b","messageId":"?","data":3}`)
+			p.refuse(one, "unavailable", 1000)
+			p.refuse(other, "unavailable", 1000)
+			p.cut()
+		}, func(p *peer) {
+			p.greet(`{"type":"connect","resume":"r1"}`)
+			p.reply(p.ask(`{"type":"publish","topic":"a","messageId":"?","data":2}`), `"epoch":"e","offset":1`)
+			p.reply(p.ask(`{"type":"publish","topic":"b","messageId":"?","data":3}`), `"epoch":"e","offset":2`)
+		})
+		c := s.dial(Options{BaseDelay: time.Millisecond})
+		var sent []*Publishing
+		for i, topic := range []string{"a", "a", "b"} {
+			sent = append(sent, must(c.Send(t.Context(), topic, Publication{Data: fmt.Append(nil, i+1)}))(t))
+		}
+		_, err := sent[0].Receipt(t.Context())
+		isCode(t, err, CodeUncertain)
+		must(sent[1].Receipt(t.Context()))(t)
+		must(sent[2].Receipt(t.Context()))(t)
+	})
+}
