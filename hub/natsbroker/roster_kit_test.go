@@ -34,7 +34,7 @@ func manual(now func() time.Time) rosterSettings {
 }
 
 func automatic() rosterSettings {
-	return rosterSettings{lease: hub.LeaseTime, every: 200 * time.Millisecond, topic: time.Second, now: time.Now, events: maxEvents}
+	return rosterSettings{lease: time.Hour, every: 200 * time.Millisecond, topic: time.Second, now: time.Now, events: maxEvents}
 }
 
 // openRoster opens a broker that has a roster and a bus, and nothing else.
