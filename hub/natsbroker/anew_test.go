@@ -61,3 +61,29 @@ func TestNothingIsLostInRecreated(t *testing.T) {
 		}
 	}
 }
+
+// That something is lost which nothing stores does not keep what is stored from coming, even if it was known of already.
+func TestLostAmongStored(t *testing.T) {
+	a, b := twoBrokers(t)
+	bare := func(text string) {
+		t.Helper()
+		if _, err := b.Publish(t.Context(), &hub.Message{Topic: "bare", Data: []byte(text)}, hub.Retention{}); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.nc.Flush(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	node := attach(t, a, ">")
+	node.forgets = true
+	bare("1")
+	node.expect(">", "1")
+	last := publish(t, b, "t", "2")
+	node.expect(">", "1", "2")
+	deafen(t, a, ">", func() { bare("lost") })
+	a.saw(last.Offset + 1) // the next one is on its way
+	bare("3")
+	node.expect(">", "1", "2", "gap lost", "3")
+	publish(t, b, "t", "4")
+	node.expect(">", "1", "2", "gap lost", "3", "4")
+}

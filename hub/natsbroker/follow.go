@@ -211,6 +211,13 @@ func (f *follow) lose(reason hub.GapReason, until uint64) {
 	}
 }
 
+// loseBare tells that messages that are not stored are lost. Those that are stored still come, if they have not. The caller holds mu.
+func (f *follow) loseBare() {
+	for n := range f.nodes {
+		n.Missed(f.at, hub.GapLost, hub.Position{Epoch: f.b.stream.config.Load().epoch, Offset: f.b.seen.Load()})
+	}
+}
+
 // fetch gets what is missing from the stream, until it has everything.
 func (f *follow) fetch() {
 	for wait := repairRetry; ; {
@@ -373,13 +380,13 @@ func (f *follow) receiveBare(m *nats.Msg) {
 	message, r, err := decode(m.Data)
 	if err != nil {
 		f.b.logger.Warn("a message cannot be read", "subject", m.Subject, "error", err)
-		f.lose(hub.GapLost, f.b.seen.Load())
+		f.loseBare()
 		return
 	}
 	message.Topic, message.Time = strings.TrimPrefix(m.Subject, f.b.names.bare), time.Now()
 	end := m.Header.Get(headerEnd) != ""
 	if f.missesBare(message.Topic, r, end) {
-		f.lose(hub.GapLost, f.b.seen.Load())
+		f.loseBare()
 	}
 	if end {
 		return
