@@ -38,6 +38,7 @@ func (r *run) report() error {
 	row("gaps told", "%s", table(v.Gaps))
 	row("resumed", "%d without a loss, %d with a gap", v.Recovered, v.Unrecovered)
 	row("overtaken", "%d messages came behind a later one of their publisher: not acknowledged, or without a place", v.Overtaken)
+	row("twice", "%d messages without a place came again after a resubscription", v.Twice)
 	row("epochs", "%d", len(v.Epochs))
 	row("presence checks", "%d, %d failed", r.presence.done, len(r.presence.failed))
 	for _, took := range r.presence.took {

@@ -78,6 +78,7 @@ type Counts struct {
 	Gaps           map[string]int // gaps, by reason
 	Recovered      int            // resubscriptions without a loss
 	Unrecovered    int            // and with one
+	Twice          int            // messages without a place that came again after a resubscription: nothing remembers IDs for all nodes
 	Overtaken      int            // messages that came behind a later one of their publisher and may: not acknowledged, or without a place
 }
 

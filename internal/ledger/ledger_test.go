@@ -159,6 +159,7 @@ func TestWithoutPlace(t *testing.T) {
 		{"a gap too late", []Entry{begin, bare("2-1"), bare("1-1"), bare("1-4"), lost, bare("end")}, "x.c-1-2 of x.c is missing"},
 		{"nothing of a publisher", []Entry{begin, bare("1-1"), bare("1-2"), bare("1-4"), bare("end")}, "x.c-2-1 of x.c is missing"},
 		{"twice", []Entry{begin, bare("2-1"), bare("1-1"), bare("1-1"), bare("1-2"), bare("1-4"), bare("end")}, "x.c-1-1 comes twice"},
+		{"twice after a resubscription", []Entry{begin, bare("2-1"), bare("1-1"), resumed(at("e", 5), true), bare("1-1"), bare("1-2"), bare("1-4"), bare("end")}, ""},
 		{"no end", []Entry{begin, bare("2-1"), bare("1-1"), bare("1-2"), bare("1-4")}, "does not have the last message of x.c"},
 		{"never published", []Entry{begin, bare("2-1"), bare("1-1"), bare("1-2"), bare("1-4"), bare("9-9"), bare("end")}, "never published"},
 	} {

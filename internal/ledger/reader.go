@@ -17,10 +17,11 @@ type reader struct {
 
 	at         client.Position        // up to here everything is accounted for
 	gaps       []Entry                // told until now
-	seen       map[string]bool        // topic and ID, in this epoch
+	seen       map[string]int         // topic and ID to the index of the entry, in this epoch
 	left       map[string]bool        // epochs that are over
 	lastSeq    map[source]int         // in this epoch
 	index      int                    // of the entry that is read
+	resumedAt  int                    // the index of the last resubscription
 	gapAt      []int                  // the indexes of gaps
 	bareAt     map[source]map[int]int // the indexes of messages without a place, by their number
 	lastCame   map[string]bool        // topics whose last message has come
@@ -33,7 +34,7 @@ const maxComplaints = 5 // of one journal
 func newReader(b *book, j *Journal, c *Counts) *reader {
 	return &reader{
 		book: b, journal: j, line: b.line(j.Topic), counts: c,
-		seen: make(map[string]bool), left: make(map[string]bool), lastSeq: make(map[source]int), lastCame: make(map[string]bool),
+		seen: make(map[string]int), left: make(map[string]bool), lastSeq: make(map[source]int), lastCame: make(map[string]bool),
 		bareAt: make(map[source]map[int]int),
 	}
 }
@@ -79,7 +80,7 @@ func (r *reader) run() {
 
 // resubscribed: a subscription goes on where it was, or says that it does not.
 func (r *reader) resubscribed(e Entry) {
-	r.wantGap = !e.Recovered
+	r.wantGap, r.resumedAt = !e.Recovered, r.index
 	if !e.Recovered {
 		r.counts.Unrecovered++
 		return
@@ -114,10 +115,13 @@ func (r *reader) message(e Entry) {
 		return
 	}
 	key := topic + " " + e.ID
-	if r.seen[key] {
+	switch first, has := r.seen[key]; {
+	case has && bare && r.resumedAt > first:
+		r.counts.Twice++
+	case has:
 		r.complain("%s comes twice, the second time at %s", e.ID, show(e.Position))
 	}
-	r.seen[key] = true
+	r.seen[key] = r.index
 	if bare {
 		r.compareBare(topic, e)
 		return
