@@ -3,6 +3,7 @@ package natsbroker
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -43,8 +44,12 @@ func newFollows(b *Broker) (*follows, error) {
 			fs.missed(false)
 		}
 	})
-	_, err := b.nc.ChanSubscribe(b.names.loss, fs.inbox)
-	return fs, err
+	for _, subject := range []string{b.names.loss, leaderAdvisory + b.names.stream} {
+		if _, err := b.nc.ChanSubscribe(subject, fs.inbox); err != nil {
+			return nil, err
+		}
+	}
+	return fs, nil
 }
 
 // Follow implements hub.Broker.
@@ -155,10 +160,14 @@ func (fs *follows) dispatch() {
 		case <-fs.b.life.Done():
 			return
 		case m := <-fs.inbox:
-			if m.Subject == fs.b.names.loss {
+			switch {
+			case m.Subject == fs.b.names.loss:
 				if string(m.Data) != fs.b.live.node {
 					fs.missed(false)
 				}
+				continue
+			case strings.HasPrefix(m.Subject, leaderAdvisory): // the one before it may not have republished everything
+				fs.alarm()
 				continue
 			}
 			fs.mu.Lock()
@@ -194,6 +203,11 @@ func (fs *follows) missed(long bool) {
 	for _, f := range fs.all() {
 		f.missedBare(long)
 	}
+	fs.alarm()
+}
+
+// alarm has all topics checked now.
+func (fs *follows) alarm() {
 	select {
 	case fs.alarms <- struct{}{}:
 	default:
