@@ -47,6 +47,7 @@ type Roster interface {
 	// all nodes are told to every node that watches, in order. info replaces what the user's earlier connections gave.
 	// With counted, nobody will ask who it is: Present has to know how many there are, about, and nobody is told.
 	Enter(ctx context.Context, node Node, topic string, who Publisher, counted bool) error
+	// Leave whose context ends before it is done is done later all the same.
 	Leave(ctx context.Context, node Node, topic string, user string) error
 	// Present returns who is in a topic; at most limit users, but all of them counted. With limit 0 it counts those who entered as counted.
 	Present(ctx context.Context, topic string, limit int) (Present, error)

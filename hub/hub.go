@@ -262,7 +262,7 @@ func (h *Hub) renew() {
 	if err != nil {
 		h.options.Logger.Warn("the lease for presence was not renewed", "error", err)
 	} else if !kept {
-		h.reenter(ctx)
+		h.reenter()
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -272,7 +272,7 @@ func (h *Hub) renew() {
 }
 
 // reenter makes everybody present again.
-func (h *Hub) reenter(ctx context.Context) {
+func (h *Hub) reenter() {
 	type entry struct {
 		topic   string
 		who     Publisher
@@ -288,10 +288,22 @@ func (h *Hub) reenter(ctx context.Context) {
 		}
 	}
 	h.mu.Unlock()
+	var missing atomic.Int64
+	var calls sync.WaitGroup
+	slots := make(chan struct{}, maxLeaving)
 	for _, e := range all {
-		if err := h.broker.Enter(ctx, h, e.topic, e.who, e.counted); err != nil {
-			h.options.Logger.Warn("presence is incomplete", "error", err)
-			return
-		}
+		slots <- struct{}{}
+		calls.Go(func() {
+			defer func() { <-slots }()
+			ctx, cancel := context.WithTimeout(context.Background(), leavePatience)
+			defer cancel()
+			if h.broker.Enter(ctx, h, e.topic, e.who, e.counted) != nil {
+				missing.Add(1)
+			}
+		})
+	}
+	calls.Wait()
+	if n := missing.Load(); n > 0 {
+		h.options.Logger.Warn("presence is incomplete", "missing", n, "of", len(all))
 	}
 }
