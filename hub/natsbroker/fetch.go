@@ -19,6 +19,8 @@ const (
 	chunkMessages = 256
 	chunkBytes    = 1 << 20
 
+	askAgain = time.Second // a leader that has not answered
+
 	staleWait  = 20 * time.Millisecond // for a replica that lags behind
 	staleTries = 50
 )
@@ -49,7 +51,7 @@ func (b *Broker) get(ctx context.Context, query getQuery) (sequence uint64, err 
 	if err != nil {
 		return 0, err
 	}
-	answer, err := b.nc.RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+b.names.stream, request)
+	answer, err := b.askLeader(ctx, "$JS.API.STREAM.MSG.GET."+b.names.stream, request)
 	if err != nil {
 		return 0, err
 	}
@@ -74,6 +76,19 @@ func (b *Broker) get(ctx context.Context, query getQuery) (sequence uint64, err 
 		return 0, errNone
 	default:
 		return 0, errors.New(response.Error.Description)
+	}
+}
+
+// askLeader asks until ctx ends: while no server leads the stream nobody answers, and a question that was on its way to a leader that has died
+// is lost.
+func (b *Broker) askLeader(ctx context.Context, subject string, request []byte) (*nats.Msg, error) {
+	for {
+		try, cancel := context.WithTimeout(ctx, askAgain)
+		answer, err := b.nc.RequestWithContext(try, subject, request)
+		cancel()
+		if err == nil || ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded) {
+			return answer, err
+		}
 	}
 }
 
