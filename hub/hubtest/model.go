@@ -210,9 +210,6 @@ func (w *world) storm() {
 
 // flood publishes so much to one topic, at all nodes at the same time, that brokers which keep more than they must have to give some up.
 func (w *world) flood() {
-	if w.shaky.Load() {
-		return
-	}
 	topic := pick(w.random, modelTopics)
 	var all sync.WaitGroup
 	for i := range 8 {

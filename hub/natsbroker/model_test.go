@@ -19,22 +19,24 @@ import (
 
 var (
 	modelSeed  = flag.Uint64("model.seed", 0, "make the choices of this seed again; 0: new ones")
-	modelSteps = flag.Int("model.steps", 1200, "steps on one server; on three it is a third of them")
+	modelSteps = flag.Int("model.steps", 600, "steps on one server; on three it is a third of them")
 )
 
-// The model-based test, with three nodes at one server, and at a server each of a cluster, one of which is now and then shut down.
+// The model-based test, with three nodes at one server, and at a server each of a cluster. Connections are cut, messages are lost on their
+// way, and in the cluster servers are shut down.
 func TestModel(t *testing.T) {
 	t.Run("one server", func(t *testing.T) {
 		t.Parallel()
-		m := &modelCluster{T: t}
+		m := newModelCluster(t)
 		m.start(server.Options{})
 		hubtest.TestModel(t, hubtest.Options{
-			Open: m.open, Seed: *modelSeed, Steps: *modelSteps, Repairs: leastPerTopic, Anew: m.anew,
+			Open: m.open, Seed: *modelSeed, Steps: *modelSteps, Repairs: leastPerTopic, Settle: settleTime, Anew: m.anew,
+			Fault: m.fault, Faults: 2 + *modelSteps/100,
 		})
 	})
 	t.Run("cluster", func(t *testing.T) {
 		t.Parallel()
-		m := &modelCluster{T: t}
+		m := newModelCluster(t)
 		ports := []int{freePort(t), freePort(t), freePort(t)}
 		routes := fmt.Sprintf("nats://127.0.0.1:%d,nats://127.0.0.1:%d,nats://127.0.0.1:%d", ports[0], ports[1], ports[2])
 		for i, port := range ports {
@@ -44,17 +46,25 @@ func TestModel(t *testing.T) {
 			})
 		}
 		hubtest.TestModel(t, hubtest.Options{
-			Open: m.open, Seed: *modelSeed, Steps: *modelSteps / 3, Repairs: leastPerTopic, Spread: time.Second,
-			Settle: 30 * time.Second, Fault: m.fault, Faults: 1 + *modelSteps/2000,
+			Open: m.open, Seed: *modelSeed, Steps: *modelSteps / 3, Repairs: leastPerTopic, Settle: settleTime, Spread: time.Second,
+			Fault: m.fault, Faults: 2 + *modelSteps/500,
 		})
 	})
 }
+
+// settleTime leaves time for the guard of topics on which nothing comes any more.
+const settleTime = 30 * time.Second
 
 // modelCluster is where the nodes of a model are.
 type modelCluster struct {
 	*testing.T
 	options []server.Options
 	servers []*server.Server
+	brokers map[int]*Broker
+}
+
+func newModelCluster(t *testing.T) *modelCluster {
+	return &modelCluster{T: t, brokers: make(map[int]*Broker)}
 }
 
 // start starts another server, that can be started anew later.
@@ -81,6 +91,7 @@ func (m *modelCluster) open(node int) (hub.Broker, func(), error) {
 		nc.Close()
 		return nil, nil, err
 	}
+	m.brokers[node] = b
 	return b, func() {
 		b.Close()
 		nc.Close()
@@ -95,17 +106,75 @@ func (m *modelCluster) anew() {
 	}
 }
 
-// fault shuts down a server, the leader of the stream as often as not.
+// fault does one of the things that happen to networks and servers.
 func (m *modelCluster) fault(random *rand.Rand) (what string, mend func()) {
+	kinds := 2
+	if len(m.servers) > 1 {
+		kinds = 4
+	}
+	switch node := random.IntN(len(m.brokers)); random.IntN(kinds) {
+	case 0:
+		return m.cut(node)
+	case 1:
+		return m.deafen(random, node)
+	default:
+		return m.shutDown(random)
+	}
+}
+
+// cut ends the connection of a node, which comes back.
+func (m *modelCluster) cut(node int) (what string, mend func()) {
+	nc := m.brokers[node].nc
+	id, err := nc.GetClientID()
+	if err != nil {
+		m.Fatal(err)
+	}
+	for _, s := range m.servers {
+		if s.ID() == nc.ConnectedServerId() {
+			if err := s.DisconnectClientByID(id); err != nil {
+				m.Fatal(err)
+			}
+		}
+	}
+	return fmt.Sprintf("the connection of node %d is cut", node), func() {}
+}
+
+// deafen has messages lost on their way to a node. Later ones show that, or else the alarm that NATS gives when it has dropped any.
+func (m *modelCluster) deafen(random *rand.Rand, node int) (what string, mend func()) {
+	fs := m.brokers[node].follows
+	var deaf []*follow
+	fs.mu.Lock()
+	for _, f := range fs.at {
+		if f.sub != nil && random.IntN(3) > 0 {
+			deaf = append(deaf, f)
+			delete(fs.bySub, f.sub)
+			_ = f.sub.Unsubscribe() // it may have gone meanwhile
+		}
+	}
+	fs.mu.Unlock()
+	return fmt.Sprintf("node %d is deaf", node), func() {
+		for _, f := range deaf {
+			_ = fs.subscribe(f) // nobody may follow any more
+		}
+		if err := fs.b.nc.Flush(); err != nil {
+			m.Error(err)
+		}
+		time.AfterFunc(alarmAfter, func() { fs.missed(false) })
+	}
+}
+
+const alarmAfter = 200 * time.Millisecond
+
+// shutDown stops a server, the leader of the stream as often as not, until it is started again.
+func (m *modelCluster) shutDown(random *rand.Rand) (what string, mend func()) {
 	i := random.IntN(len(m.servers))
-	if leader := m.leader(); leader >= 0 && random.IntN(2) == 0 {
+	leader := m.leader()
+	if leader >= 0 && random.IntN(2) == 0 {
 		i = leader
 	}
-	s := m.servers[i]
-	what = fmt.Sprintf("server %d shut down, where the leader is at %d", i, m.leader())
-	s.Shutdown()
-	s.WaitForShutdown()
-	return what, func() { m.servers[i] = startServer(m.T, m.options[i]) }
+	m.servers[i].Shutdown()
+	m.servers[i].WaitForShutdown()
+	return fmt.Sprintf("server %d is shut down, where the leader is %d", i, leader), func() { m.servers[i] = startServer(m.T, m.options[i]) }
 }
 
 // leader returns which server leads the stream, or -1.
