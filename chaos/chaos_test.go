@@ -41,6 +41,18 @@ func TestPlanted(t *testing.T) {
 	}
 }
 
+// TestNodeDies: a program that ends by itself is a failure, also while everything starts, and at once.
+func TestNodeDies(t *testing.T) {
+	fails, err := exec.LookPath("false")
+	if err != nil {
+		t.Fatal(err)
+	}
+	code, out := chaos(t)("-topology", "memory", "-network", "links", "-binary", fails)
+	if code != 1 || !strings.Contains(out, "d1 ended by itself") {
+		t.Errorf("the exit code is %d, and it says:\n%s", code, out)
+	}
+}
+
 func TestBadFlags(t *testing.T) {
 	for _, c := range []struct{ args, says string }{
 		{"-topology ring", `-topology "ring"; it is one of nats, cluster, memory`},

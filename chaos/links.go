@@ -127,7 +127,13 @@ func (n *links) reach(from, to string, s service) string {
 	return n.all[key(to, from, s)].proxy.Addr()
 }
 
-func (n *links) command(_, name string, args ...string) *exec.Cmd { return exec.Command(name, args...) }
+// command makes the program end with this process, however that ends, where there is a tool for it.
+func (n *links) command(_, name string, args ...string) *exec.Cmd {
+	if setpriv, err := exec.LookPath("setpriv"); err == nil {
+		return exec.Command(setpriv, append([]string{"--pdeathsig", "KILL", name}, args...)...)
+	}
+	return exec.Command(name, args...)
+}
 
 // change changes the state, and does to the connections of every link that it concerns what that means.
 func (n *links) change(how faulty.Cut, concerns func(*link) bool, to func()) {

@@ -101,7 +101,8 @@ func table(counts map[string]int) string {
 // recovery prints for each fault how long clients waited for an acknowledgement since it began.
 func (r *run) recovery(logs *records) {
 	waits := waitsOf(logs)
-	fmt.Fprintf(r.out, "%-26s%-58s %8s %8s %8s\n", "after each fault", "", "lasted", "p50", "max")
+	fmt.Fprintf(r.out, "each fault, how long it lasted, and how long clients waited for an acknowledgement meanwhile and afterwards\n")
+	fmt.Fprintf(r.out, "%8s  %-76s %8s %8s %8s\n", "", "", "lasted", "p50", "max")
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	slices.SortFunc(r.faults, func(a, b *happened) int { return a.begin.Compare(b.begin) })

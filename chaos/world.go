@@ -28,7 +28,8 @@ type world struct {
 	token      func(user string) (string, error)
 
 	mu      sync.Mutex
-	mishaps []string // what must not happen
+	mishaps []string                // what must not happen
+	starts  context.CancelCauseFunc // ends the start, which waits in vain after a mishap; else nil
 }
 
 const (
@@ -42,6 +43,24 @@ func (w *world) mishap(what string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.mishaps = append(w.mishaps, what)
+	if w.starts != nil {
+		w.starts(errors.New(what))
+	}
+}
+
+// starting returns the context of the start, which ends with the first mishap.
+func (w *world) starting(ctx context.Context) (_ context.Context, done func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	set := func(f context.CancelCauseFunc) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.starts = f
+	}
+	set(cancel)
+	return ctx, func() {
+		set(nil)
+		cancel(nil)
+	}
 }
 
 // newWorld prepares everything and starts nothing yet.
@@ -168,6 +187,8 @@ func (w *world) addNode(name string, natsNames, nodeNames []string) error {
 
 // start starts everything and waits until it is ready.
 func (w *world) start(ctx context.Context) error {
+	ctx, done := w.starting(ctx)
+	defer done()
 	for _, n := range w.nats {
 		if err := n.start(); err != nil {
 			return err
