@@ -93,7 +93,8 @@ func (r *roster) auditBucket() error {
 	r.leases.rewind()
 	for _, w := range r.watches {
 		w.crowd.rewind()
-		w.own, w.fence, w.suspect = 0, 0, true
+		w.own, w.fence = 0, 0
+		w.suspected++
 	}
 	for _, a := range r.attached {
 		m := a.member
@@ -139,8 +140,11 @@ func (r *roster) auditLeases(ctx context.Context) error {
 func (r *roster) forget(node string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	valid := r.leases.valid(node)
 	delete(r.leases.all, node)
-	r.drop(node)
+	if valid {
+		r.drop(node)
+	}
 }
 
 // endLate ends the leases that have not been renewed in time. It counts only time in which renewals would have been seen: while NATS is away,
@@ -191,7 +195,7 @@ func (r *roster) auditTopics() error {
 	var due []*watch
 	r.mu.Lock()
 	for _, w := range r.watches {
-		if w.running && (w.suspect || !now.Before(w.due)) {
+		if w.running && (w.suspect() || !now.Before(w.due)) {
 			due = append(due, w)
 		}
 	}
@@ -225,33 +229,32 @@ func (r *roster) auditTopics() error {
 
 // auditTopic loads a topic anew, unless nothing has changed in the bucket since it was loaded.
 func (r *roster) auditTopic(w *watch) error {
-	ctx, cancel := context.WithTimeout(r.b.life, 2*r.b.options.PublishTimeout)
-	defer cancel()
 	r.mu.Lock()
-	suspect := w.suspect
-	w.suspect = false // what makes it suspect from now on is found next time
+	suspected := w.suspected
 	r.mu.Unlock()
-	err := func() error {
-		last, err := r.bucket.last(ctx, entriesIn(w.token))
-		if err != nil && !errors.Is(err, errNone) {
-			return err
-		}
-		r.mu.Lock()
-		same := last.sequence == w.fence && last.sequence > 0
-		r.mu.Unlock()
-		if same {
-			return nil
-		}
-		return r.load(ctx, w)
-	}()
+	err := r.compare(w)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.now()
 	w.crowd.forget(now.Add(-2 * markerLife))
-	w.due = now.Add(r.auditPause(w))
-	if err != nil {
-		w.suspect = w.suspect || suspect
-		w.due = now
+	w.due = now
+	if err == nil {
+		w.trusted = suspected // what made it suspect since then is another matter
+		w.due = now.Add(r.auditPause(w))
 	}
 	return err
+}
+
+func (r *roster) compare(w *watch) error {
+	last, err := r.bucket.last(r.b.life, entriesIn(w.token))
+	if err != nil && !errors.Is(err, errNone) {
+		return err
+	}
+	r.mu.Lock()
+	same := last.sequence == w.fence && last.sequence > 0
+	r.mu.Unlock()
+	if same {
+		return nil
+	}
+	return r.load(w)
 }

@@ -19,7 +19,7 @@ func (b *Broker) Present(ctx context.Context, topic string, limit int) (hub.Pres
 	r := b.roster
 	key := token(topic)
 	r.mu.Lock()
-	if w := r.watches[key]; w != nil && w.running && !w.suspect && w.crowd.seen >= w.own {
+	if w := r.watches[key]; w != nil && w.running && !w.suspect() && w.crowd.seen >= w.own {
 		defer r.mu.Unlock()
 		return w.crowd.present(limit, r.leases.valid), nil
 	}
@@ -46,20 +46,15 @@ func (b *Broker) Present(ctx context.Context, topic string, limit int) (hub.Pres
 // fly loads a topic for all who have asked for it.
 func (r *roster) fly(f *flight, topic string) {
 	defer close(f.done)
-	ctx, cancel := context.WithTimeout(r.b.life, 2*r.b.options.PublishTimeout)
-	defer cancel()
-	select {
-	case r.loads <- struct{}{}:
-		defer func() { <-r.loads }()
-	case <-ctx.Done():
-	}
+	ctx, done, err := r.loading()
 	r.mu.Lock()
 	delete(r.flights, topic) // who asks from now on wants to know more than this one does
 	r.mu.Unlock()
-	f.crowd = newCrowd()
-	if f.failed = ctx.Err(); f.failed != nil {
+	if f.failed = err; err != nil {
 		return
 	}
+	defer done()
+	f.crowd = newCrowd()
 	now := r.now()
 	_, f.failed = r.bucket.scan(ctx, entriesIn(topic), func(rec record) {
 		if k, ok := parseEntryKey(rec.key); ok {

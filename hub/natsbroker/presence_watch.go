@@ -29,9 +29,14 @@ type watch struct {
 	dropped int       // events that did not fit
 	own     uint64    // the highest sequence that a node here has written
 	fence   uint64    // the last record when it was loaded
-	suspect bool      // something is perhaps missing
 	due     time.Time // when it is to be audited
+
+	suspected int // how often something was perhaps missing
+	trusted   int // and how much of that has been made up for
 }
+
+// suspect reports whether something is perhaps missing. The caller holds mu.
+func (w *watch) suspect() bool { return w.suspected != w.trusted }
 
 // Watch implements hub.Broker.
 func (b *Broker) Watch(ctx context.Context, n hub.Node, topic string) error {
@@ -102,14 +107,12 @@ func (r *roster) release(w *watch) {
 
 // start subscribes to what changes in a topic, and then loads it.
 func (r *roster) start(w *watch) {
-	ctx, cancel := context.WithTimeout(r.b.life, 2*r.b.options.PublishTimeout)
-	defer cancel()
 	sub, err := r.b.nc.ChanSubscribe(r.bucket.told+entriesIn(w.token), r.events)
 	if err == nil {
 		r.mu.Lock()
 		w.sub = sub
 		r.mu.Unlock()
-		err = r.load(ctx, w)
+		err = r.load(w)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -128,13 +131,29 @@ func (r *roster) start(w *watch) {
 	close(w.began)
 }
 
-// load brings a topic up to date with what the bucket holds. What has changed is told.
-func (r *roster) load(ctx context.Context, w *watch) error {
+// loading waits until a topic may be loaded, and returns the context for that.
+func (r *roster) loading() (ctx context.Context, done func(), err error) {
 	select {
 	case r.loads <- struct{}{}:
-		defer func() { <-r.loads }()
-	case <-ctx.Done():
-		return ctx.Err()
+	case <-r.b.life.Done():
+		return nil, nil, r.b.life.Err()
+	}
+	ctx, cancel := context.WithTimeout(r.b.life, 2*r.b.options.PublishTimeout)
+	return ctx, func() { cancel(); <-r.loads }, nil
+}
+
+// load brings a topic up to date with what the bucket holds. What has changed is told.
+func (r *roster) load(w *watch) error {
+	ctx, done, err := r.loading()
+	if err != nil {
+		return err
+	}
+	defer done()
+	r.mu.Lock()
+	ended := w.ended
+	r.mu.Unlock()
+	if ended {
+		return nil // nobody has waited for so long
 	}
 	if err := r.bucket.reach(ctx); err != nil {
 		return err
@@ -308,7 +327,7 @@ func (r *roster) suspectAll() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, w := range r.watches {
-		w.suspect = true
+		w.suspected++
 	}
 	r.kick()
 }
@@ -326,7 +345,8 @@ func (r *roster) checkOverflow() {
 			continue
 		}
 		if dropped, err := w.sub.Dropped(); err != nil || dropped != w.dropped {
-			w.dropped, w.suspect = dropped, true
+			w.dropped = dropped
+			w.suspected++
 			r.kick()
 		}
 	}

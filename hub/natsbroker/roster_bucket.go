@@ -17,6 +17,7 @@ import (
 const (
 	bucketFormat = "1" // of keys and values, in the bucket's metadata
 
+	maxFound    = 1024 // records that NATS finds by their keys at one time
 	pageRecords = 4096 // that one request for many records returns at most
 	pageBytes   = 1 << 20
 
@@ -184,7 +185,7 @@ func (k *bucket) scan(ctx context.Context, keys string, visit func(record)) (fen
 		return 0, err
 	}
 	fence = target.sequence
-	// NATS finds up to 1,024 records by their keys. More than that it finds by looking through all that the bucket holds.
+	// NATS finds up to maxFound records by their keys. More than that it finds by looking through all that the bucket holds.
 	for from, paged, tries := uint64(1), false, 0; ; tries++ {
 		for more := true; more; {
 			q := bucketQuery{Sequence: from, Last: []string{k.prefix + keys}}
@@ -225,7 +226,7 @@ func (k *bucket) scan(ctx context.Context, keys string, visit func(record)) (fen
 // bucketQuery is a request for records in the terms of JetStream's API.
 type bucketQuery struct {
 	Sequence uint64   `json:"seq,omitempty"`          // from here on
-	Last     []string `json:"multi_last,omitempty"`   // those of these subjects, at most 1,024
+	Last     []string `json:"multi_last,omitempty"`   // those of these subjects, at most maxFound
 	Next     string   `json:"next_by_subj,omitempty"` // or those of this subject, one after the other
 	Batch    int      `json:"batch,omitempty"`
 	MaxBytes int      `json:"max_bytes,omitempty"`
@@ -242,18 +243,21 @@ func (k *bucket) page(ctx context.Context, q bucketQuery, visit func(record)) (n
 		return 0, 0, err
 	}
 	inbox := k.b.nc.NewInbox()
-	answers, err := k.b.nc.SubscribeSync(inbox)
+	answers := make(chan *nats.Msg, max(q.Batch, maxFound)+1) // all have room, so none is lost
+	subscribed, err := k.b.nc.ChanSubscribe(inbox, answers)
 	if err != nil {
 		return 0, 0, err
 	}
-	defer func() { _ = answers.Unsubscribe() }()
+	defer func() { _ = subscribed.Unsubscribe() }() // it fails when the connection is closed, where it has ended already
 	if err := k.b.nc.PublishRequest("$JS.API.DIRECT.GET."+k.stream, inbox, request); err != nil {
 		return 0, 0, err
 	}
 	for next = q.Sequence; ; {
-		m, err := answers.NextMsgWithContext(ctx)
-		if err != nil {
-			return 0, 0, err
+		var m *nats.Msg
+		select {
+		case m = <-answers:
+		case <-ctx.Done():
+			return 0, 0, ctx.Err()
 		}
 		switch status := m.Header.Get("Status"); status {
 		case "":
