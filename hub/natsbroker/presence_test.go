@@ -50,7 +50,7 @@ func churn(t *testing.T, m *model, topic string, users, workers int, nodes ...*s
 			for i := w; i < users; i += workers {
 				user := fmt.Sprint("user ", i)
 				here := make([]int, len(nodes))
-				for range 1 + random.IntN(6) {
+				for range 1 + random.IntN(3) {
 					at := random.IntN(len(nodes))
 					n := nodes[at]
 					if here[at] > 0 && random.IntN(3) > 0 {

@@ -138,7 +138,7 @@ func (r *roster) loading() (ctx context.Context, done func(), err error) {
 	case <-r.b.life.Done():
 		return nil, nil, r.b.life.Err()
 	}
-	ctx, cancel := context.WithTimeout(r.b.life, 2*r.b.options.PublishTimeout)
+	ctx, cancel := context.WithTimeout(r.b.life, loadTimeout)
 	return ctx, func() { cancel(); <-r.loads }, nil
 }
 

@@ -19,6 +19,9 @@ import (
 const (
 	maxEvents = 16 << 10 // see rosterSettings
 	maxLoads  = 16       // topics that are being loaded at one time
+
+	// loadTimeout bounds a load. Each of its requests must be answered within Options.PublishTimeout.
+	loadTimeout = time.Minute
 )
 
 // roster is who is present, over all nodes. It knows the leases of all nodes, and the entries of the topics that nodes here watch: as

@@ -235,9 +235,8 @@ type bucketQuery struct {
 var errTooMany = errors.New("too many records for one answer")
 
 // page visits some records, as any replica knows them. It returns where the next page begins, and how many records are there or behind.
+// It takes as long as records keep coming.
 func (k *bucket) page(ctx context.Context, q bucketQuery, visit func(record)) (next, pending uint64, err error) {
-	ctx, cancel := context.WithTimeout(ctx, k.b.options.PublishTimeout)
-	defer cancel()
 	request, err := json.Marshal(q)
 	if err != nil {
 		return 0, 0, err
@@ -252,10 +251,14 @@ func (k *bucket) page(ctx context.Context, q bucketQuery, visit func(record)) (n
 	if err := k.b.nc.PublishRequest("$JS.API.DIRECT.GET."+k.stream, inbox, request); err != nil {
 		return 0, 0, err
 	}
-	for next = q.Sequence; ; {
+	silence := time.NewTimer(k.b.options.PublishTimeout)
+	defer silence.Stop()
+	for next = q.Sequence; ; silence.Reset(k.b.options.PublishTimeout) {
 		var m *nats.Msg
 		select {
 		case m = <-answers:
+		case <-silence.C:
+			return 0, 0, nats.ErrTimeout
 		case <-ctx.Done():
 			return 0, 0, ctx.Err()
 		}
