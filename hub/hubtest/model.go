@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -34,9 +35,10 @@ type Options struct {
 	// Faults times; default none.
 	Fault  func(random *rand.Rand) (what string, mend func())
 	Faults int
-	// Anew makes a running broker forget everything and begin a new epoch; all nodes find out within Settle. It is called once in the
-	// middle; default never.
-	Anew func()
+	// Forget makes a running broker forget everything, so that it begins a new epoch, and NewEpoch makes it begin one with what it has, as
+	// node is opened the next time. All nodes find out within Settle. Each is called once; default never.
+	Forget   func()
+	NewEpoch func(node int)
 	// Placed says that messages of topics that keep nothing have offsets, too.
 	Placed bool
 }
@@ -150,21 +152,20 @@ func (n *modelNode) close() {
 
 // run does the steps.
 func (w *world) run() {
-	anew, faultEvery := w.Steps/2, w.Steps
-	if w.Faults > 0 {
-		faultEvery = w.Steps / (w.Faults + 1)
-	}
+	faultEvery := w.Steps / (w.Faults + 1)
+	once := w.epochs()
 	for i := 1; i <= w.Steps && !w.Failed(); i++ {
 		w.step()
-		switch {
-		case i == anew && w.Anew != nil:
-			w.settle()
-			w.beginAnew()
-		case w.Fault != nil && i%faultEvery == faultEvery/2:
-			w.breakSomething()
-		case w.mend != nil && i%faultEvery == (faultEvery/2+faultEvery/4)%faultEvery:
+		switch at := i % faultEvery; {
+		case w.mend != nil && at == faultEvery/4:
 			w.mendIt()
-		case w.mend == nil && i%settleEvery == 0:
+		case w.mend != nil:
+		case len(once) > 0 && i >= w.Steps/(len(once)+1):
+			w.beginAnew(once[0])
+			once = once[1:]
+		case w.Fault != nil && at == 0 && i < w.Steps:
+			w.breakSomething()
+		case i%settleEvery == 0:
 			w.settle()
 		}
 	}
@@ -174,6 +175,27 @@ func (w *world) run() {
 	w.mendIt()
 	w.settle()
 	w.checkEnd()
+}
+
+// epochs returns what makes the broker begin a new epoch.
+func (w *world) epochs() (ways []func()) {
+	if w.NewEpoch != nil {
+		ways = append(ways, func() {
+			n := w.nodes[w.random.IntN(len(w.nodes))]
+			w.NewEpoch(n.number)
+			w.reopen(n)
+			for range 30 {
+				w.someone().act(w.random)
+			}
+		})
+	}
+	if w.Forget != nil {
+		ways = append(ways, func() {
+			w.log.newLife()
+			w.Forget()
+		})
+	}
+	return ways
 }
 
 // step does one random thing.
@@ -287,18 +309,19 @@ func (w *world) try(n *modelNode) error {
 	return err
 }
 
-// beginAnew lets the broker forget everything.
-func (w *world) beginAnew() {
+// beginAnew has the broker begin a new epoch.
+func (w *world) beginAnew(change func()) {
+	w.settle()
 	w.shaky.Store(true)
-	w.log.newLife()
-	fault := interval{"begin anew", time.Now(), time.Now()}
-	w.Anew()
+	before := w.log.knownEpochs()
+	w.faults = append(w.faults, interval{what: beginAnew, from: time.Now()})
+	change()
 	w.recover()
 	deadline := time.Now().Add(w.Settle)
 	for _, n := range w.nodes {
 		for {
 			log, err := n.broker.Read(context.Background(), hub.ReadQuery{Topic: "mix.a", Keeps: retentionOf})
-			if err == nil && w.log.lifeOf(log.Top.Epoch) == w.log.lives() {
+			if err == nil && !slices.Contains(before, log.Top.Epoch) {
 				break
 			}
 			if time.Now().After(deadline) {
@@ -307,10 +330,11 @@ func (w *world) beginAnew() {
 			time.Sleep(20 * time.Millisecond)
 		}
 	}
-	fault.to = time.Now()
-	w.faults = append(w.faults, fault)
+	w.faults[len(w.faults)-1].to = time.Now()
 	w.shaky.Store(false)
 }
+
+const beginAnew = "begin anew"
 
 // broken reports whether something was broken at any time in between.
 func (w *world) broken(from, to time.Time) bool {

@@ -78,12 +78,6 @@ func (l *modelLog) newLife() {
 	l.life++
 }
 
-func (l *modelLog) lives() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.life
-}
-
 func (l *modelLog) lifeOf(epoch string) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -97,6 +91,12 @@ func (l *modelLog) lifeOfLocked(epoch string) int {
 		l.epochs[epoch] = life
 	}
 	return life
+}
+
+func (l *modelLog) knownEpochs() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Collect(maps.Keys(l.epochs))
 }
 
 func (l *modelLog) place(p hub.Position) place { return place{l.lifeOf(p.Epoch), p.Offset} }

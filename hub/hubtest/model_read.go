@@ -73,7 +73,7 @@ func (w *world) checkReads() {
 // inAnew reports whether something was read while not all nodes knew that the broker has begun anew. What they say then is put right
 // by a gap.
 func (w *world) inAnew(r *reading) bool {
-	return slices.ContainsFunc(w.faults, func(f interval) bool { return f.what == "begin anew" && !r.from.After(f.to) && !r.to.Before(f.from) })
+	return slices.ContainsFunc(w.faults, func(f interval) bool { return f.what == beginAnew && !r.from.After(f.to) && !r.to.Before(f.from) })
 }
 
 func describe(q *hub.ReadQuery) string {

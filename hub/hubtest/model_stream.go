@@ -336,8 +336,8 @@ func (s *modelStream) checkCounts(who string) {
 	}
 	first := s.owner.world.log.place(p.first)
 	missing := uint64(0)
-	s.wanted(func(m *sent, got bool) {
-		if !got && m.at.behind(first) {
+	s.wanted(func(m *sent, _ bool) {
+		if m.at.behind(first) && !s.got[hub.Position{Epoch: p.first.Epoch, Offset: m.at.offset}] {
 			missing++
 		}
 	})

@@ -30,7 +30,8 @@ func TestModel(t *testing.T) {
 		m := newModelCluster(t)
 		m.start(server.Options{})
 		hubtest.TestModel(t, hubtest.Options{
-			Open: m.open, Seed: *modelSeed, Steps: *modelSteps, Repairs: leastPerTopic, Settle: settleTime, Anew: m.anew,
+			Open: m.open, Seed: *modelSeed, Steps: *modelSteps, Repairs: leastPerTopic, Settle: settleTime,
+			Forget: m.forget, NewEpoch: m.newEpoch,
 			Fault: m.fault, Faults: 2 + *modelSteps/100,
 		})
 	})
@@ -61,10 +62,11 @@ type modelCluster struct {
 	options []server.Options
 	servers []*server.Server
 	brokers map[int]*Broker
+	anew    map[int]bool // nodes that begin a new epoch
 }
 
 func newModelCluster(t *testing.T) *modelCluster {
-	return &modelCluster{T: t, brokers: make(map[int]*Broker)}
+	return &modelCluster{T: t, brokers: make(map[int]*Broker), anew: make(map[int]bool)}
 }
 
 // start starts another server, that can be started anew later.
@@ -86,7 +88,8 @@ func (m *modelCluster) open(node int) (hub.Broker, func(), error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
-	b, err := New(ctx, Options{Conn: nc, Replicas: len(m.servers)})
+	b, err := New(ctx, Options{Conn: nc, Replicas: len(m.servers), NewEpoch: m.anew[node]})
+	delete(m.anew, node)
 	if err != nil {
 		nc.Close()
 		return nil, nil, err
@@ -98,11 +101,27 @@ func (m *modelCluster) open(node int) (hub.Broker, func(), error) {
 	}, nil
 }
 
-// anew deletes the stream.
-func (m *modelCluster) anew() {
+// forget deletes the stream.
+func (m *modelCluster) forget() {
 	nc := connect(m.T, m.servers[0].ClientURL())
 	if _, err := nc.Request("$JS.API.STREAM.DELETE.duplex", nil, startTimeout); err != nil {
 		m.Fatal(err)
+	}
+	m.lookAtStream()
+}
+
+// newEpoch has a node begin a new epoch when it is opened the next time.
+func (m *modelCluster) newEpoch(node int) {
+	m.anew[node] = true
+	m.lookAtStream()
+}
+
+// lookAtStream has all nodes find out earlier than they do by themselves what has become of the stream, one after the other.
+func (m *modelCluster) lookAtStream() {
+	after := alarmAfter
+	for _, b := range m.brokers {
+		time.AfterFunc(after, func() { _ = b.stream.open(b.life, false) }) // else it does so later
+		after += alarmAfter
 	}
 }
 
