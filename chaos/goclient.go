@@ -198,10 +198,15 @@ func (c *goClient) publish(stop <-chan struct{}) {
 		case <-stop:
 			think.Stop()
 			return
+		case <-c.ctx.Done():
+			think.Stop()
+			return
 		}
 		select {
 		case room <- struct{}{}:
 		case <-stop:
+			return
+		case <-c.ctx.Done():
 			return
 		}
 		topic := c.spec.Publish[r.IntN(len(c.spec.Publish))]
