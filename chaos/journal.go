@@ -95,10 +95,9 @@ func (l *logFile) close() error {
 // sending is the life of one publication.
 type sending struct {
 	ledger.Publication
-	client   string
-	sent     int64 // milliseconds since 1970
-	settled  int64 // when it was acknowledged or given up; 0: never
-	refusals []string
+	client  string
+	sent    int64 // milliseconds since 1970
+	settled int64 // when it was acknowledged or given up; 0: never
 }
 
 // records is what all logs say.

@@ -77,7 +77,6 @@ func within(random *rand.Rand, low, high time.Duration) time.Duration {
 
 // happened is a fault that was done.
 type happened struct {
-	kind       string
 	what       string
 	begin, end time.Time
 }
@@ -97,7 +96,7 @@ func (r *run) carryOut(ctx context.Context, plans []plan) {
 			return
 		}
 		random := rand.New(rand.NewPCG(p.seed, 0))
-		h := &happened{kind: p.kind.name, begin: time.Now()}
+		h := &happened{begin: time.Now()}
 		what, end, err := p.kind.begin(ctx, r, random)
 		h.what = what
 		r.say("fault: %s", what)
