@@ -85,13 +85,14 @@ type spy struct {
 	do      func(command string, data []byte) []byte // guarded by mu, as is what follows
 	answer  func(ctx context.Context, method string, data []byte) []byte
 	told    []string
-	here    map[string]bool // by topic and user
+	last    map[string]bool // what was told last, by topic and user
+	here    map[string]bool // those of whom that they are here
 	changed chan struct{}
 }
 
 func attachSpy(t *testing.T, b *Broker) *spy {
 	t.Helper()
-	s := &spy{t: t, b: b, here: make(map[string]bool), changed: make(chan struct{}, 1)}
+	s := &spy{t: t, b: b, last: make(map[string]bool), here: make(map[string]bool), changed: make(chan struct{}, 1)}
 	if err := b.roster.attach(s); err != nil {
 		t.Fatal(err)
 	}
@@ -135,9 +136,10 @@ func (s *spy) PresenceChanged(topic string, who hub.Publisher, here bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	key := topic + " " + who.User
-	if s.here[key] == here {
+	if last, known := s.last[key]; known && last == here {
 		s.t.Errorf("%s was told twice: %v", key, here)
 	}
+	s.last[key] = here
 	if s.here[key] = here; !here {
 		delete(s.here, key)
 	}
