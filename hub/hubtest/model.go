@@ -84,11 +84,7 @@ func TestModel(t *testing.T, o Options) {
 			world: w, session: fmt.Sprint("s", i), user: fmt.Sprint("u", i*3/4), streams: make(map[string]*modelStream), room: -1,
 		})
 	}
-	for _, topic := range modelTopics { // what a broker has to be made ready for is made ready
-		if err := w.publish(context.Background(), w.nodes[0], nil, w.log.add(&sent{topic: topic})); err != nil {
-			t.Fatal(err)
-		}
-	}
+	w.prime()
 	w.run()
 }
 
@@ -148,6 +144,17 @@ func (n *modelNode) close() {
 	n.hub.Close()
 	n.finish()
 	n.hub = nil
+}
+
+// prime publishes to every topic, so that a broker has been made ready for what each of them keeps.
+func (w *world) prime() {
+	ctx, cancel := context.WithTimeout(context.Background(), modelTimeout)
+	defer cancel()
+	for _, topic := range modelTopics {
+		if err := w.publish(ctx, w.nodes[0], nil, w.log.add(&sent{topic: topic})); err != nil {
+			w.Fatal(err)
+		}
+	}
 }
 
 // run does the steps.
@@ -330,6 +337,7 @@ func (w *world) beginAnew(change func()) {
 			time.Sleep(20 * time.Millisecond)
 		}
 	}
+	w.prime()
 	w.faults[len(w.faults)-1].to = time.Now()
 	w.shaky.Store(false)
 }

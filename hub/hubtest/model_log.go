@@ -26,6 +26,7 @@ type sent struct {
 	at    place     // where it is stored; zero while it is not known that it is
 	known time.Time // since when that is known
 	acked time.Time // when it was acknowledged first
+	tries int
 	bare  bool      // it has no place, since its topic keeps nothing
 	run   run       // of one that has none
 }

@@ -138,7 +138,7 @@ func (p *person) try(m *sent) error {
 
 // publish publishes a message at a node, on behalf of somebody or of nobody, and notes what came of it.
 func (w *world) publish(ctx context.Context, n *modelNode, s *hub.Subscriber, m *sent) error {
-	before := m.again(w.log)
+	before := m.try(w.log)
 	pub := hub.Publication{ID: m.id, Key: m.key, Data: m.data, NotToMe: m.session != ""}
 	var receipt hub.Receipt
 	var err error
@@ -160,10 +160,11 @@ func (w *world) publish(ctx context.Context, n *modelNode, s *hub.Subscriber, m 
 	return nil
 }
 
-// again reports whether it is known already that the message has been stored.
-func (m *sent) again(l *modelLog) bool {
+// try notes that the message is published now, perhaps again, and reports whether it is known already that it was stored.
+func (m *sent) try(l *modelLog) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	m.tries++
 	return !m.known.IsZero()
 }
 

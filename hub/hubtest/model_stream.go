@@ -283,7 +283,6 @@ func (s *modelStream) checkGap(who string, g *toldGap) {
 // have been told of.
 func (s *modelStream) checkRuns(who string, p *part) {
 	w := s.owner.world
-	type seen struct{ first, last, gap int } // indices of events
 	at := make(map[*sent]int)
 	runs := make(map[run][]int)
 	var gaps []int
@@ -296,7 +295,9 @@ func (s *modelStream) checkRuns(who string, p *part) {
 				w.Errorf("%s got %v twice", who, m)
 			}
 			at[m] = i
-			runs[m.run] = append(runs[m.run], i)
+			if m.tries == 1 { // those that were published again, at another node, may have come from that
+				runs[m.run] = append(runs[m.run], i)
+			}
 		}
 	}
 	topics, bare := matching(s.name)
@@ -305,7 +306,7 @@ func (s *modelStream) checkRuns(who string, p *part) {
 	}
 	for _, m := range w.log.bareOf(topics) {
 		indices := runs[m.run]
-		if len(indices) == 0 || m.acked.IsZero() || m.session == s.owner.session {
+		if len(indices) == 0 || m.acked.IsZero() || m.tries > 1 || m.session == s.owner.session {
 			continue
 		}
 		here, got := at[m]
