@@ -27,8 +27,8 @@ type sent struct {
 	known time.Time // since when that is known
 	acked time.Time // when it was acknowledged first
 	tries int
-	bare  bool      // it has no place, since its topic keeps nothing
-	run   run       // of one that has none
+	bare  bool // it has no place, since its topic keeps nothing
+	run   run  // of one that has none
 }
 
 // run is what one node publishes to one topic, from when it was opened until it is closed.
@@ -153,7 +153,8 @@ func (l *modelLog) sighted(got *hub.Message, life int) (*sent, error) {
 		return nil, fmt.Errorf("%q was never published", got.Data)
 	}
 	m := l.all[number]
-	if got.Topic != m.topic || got.From.User != m.user || got.ID != m.id || got.Key != m.key || string(got.Data) != string(m.data) || got.Except != m.session {
+	if got.Topic != m.topic || got.From.User != m.user || got.ID != m.id || got.Key != m.key || got.Except != m.session ||
+		string(got.Data) != string(m.data) {
 		return m, fmt.Errorf("message %d is %+v, but was published as %+v", number, got, m)
 	}
 	if got.Offset == 0 {

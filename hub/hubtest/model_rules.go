@@ -2,6 +2,7 @@ package hubtest
 
 import (
 	"cmp"
+	"slices"
 	"time"
 
 	"github.com/duplex-websocket/duplex/hub"
@@ -54,7 +55,8 @@ func matching(pattern string) (topics []string, bare bool) {
 			topics = append(topics, topic)
 		}
 	}
-	return topics, !hub.Covers("mix.>", pattern) && !hub.Covers("latest.>", pattern) && !hub.Covers("cut.>", pattern) && !hub.Covers("room.>", pattern)
+	keeps := func(r hub.Rule) bool { return hub.Covers(r.Pattern, pattern) }
+	return topics, !slices.ContainsFunc(modelRules(), keeps)
 }
 
 // isRoom reports whether a topic has presence.

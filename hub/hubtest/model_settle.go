@@ -138,11 +138,11 @@ func (w *world) audit() {
 	for topic := range unknown {
 		ctx, cancel := context.WithTimeout(context.Background(), modelTimeout)
 		b := w.nodes[0].broker
-		log, err := b.Read(ctx, hub.ReadQuery{Topic: topic, Keeps: func(string) hub.Retention { return everything }, Least: everything.Age})
+		q := hub.ReadQuery{Topic: topic, Keeps: func(string) hub.Retention { return everything }, Least: everything.Age}
+		log, err := b.Read(ctx, q)
 		if err == nil {
-			log, err = b.Read(ctx, hub.ReadQuery{
-				Topic: topic, Keeps: func(string) hub.Retention { return everything }, Least: everything.Age, Since: &hub.Position{Epoch: log.Top.Epoch},
-			})
+			q.Since = &hub.Position{Epoch: log.Top.Epoch}
+			log, err = b.Read(ctx, q)
 		}
 		cancel()
 		if err != nil {

@@ -279,8 +279,8 @@ func (s *modelStream) checkGap(who string, g *toldGap) {
 	}
 }
 
-// checkRuns looks at the order of what has no place. What is missing behind what has come from the same node, and before something else, must
-// have been told of.
+// checkRuns looks at the order of what has no place. What is missing behind what has come from the same node, and before something else,
+// must have been told of.
 func (s *modelStream) checkRuns(who string, p *part) {
 	w := s.owner.world
 	at := make(map[*sent]int)
@@ -350,7 +350,8 @@ func (s *modelStream) checkCounts(who string) {
 func (s *modelStream) String() string {
 	text := fmt.Sprintf("it began behind %v and is at %v (live: %v)", s.start, s.at, s.live)
 	for _, p := range s.parts[max(0, len(s.parts)-4):] {
-		text += fmt.Sprintf("; was at node %d from %v behind %v, with %d events", p.node.number, p.from.Sub(s.owner.world.began), p.first, len(p.events))
+		from := p.from.Sub(s.owner.world.began)
+		text += fmt.Sprintf("; was at node %d from %v behind %v, with %d events", p.node.number, from, p.first, len(p.events))
 	}
 	for _, g := range s.gaps[max(0, len(s.gaps)-6):] {
 		text += fmt.Sprintf("; gap %s %v-%v at %v", g.Reason, g.Since, g.Until, g.at.Sub(s.owner.world.began))
