@@ -9,6 +9,7 @@ package natsbroker
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"regexp"
@@ -75,7 +76,8 @@ type Broker struct {
 	stream  *stream
 	seen    atomic.Uint64 // the highest sequence that is known to have been given to a message
 	live    *live
-	flushes *flushes
+	flushes *shared // each sees to it that the NATS server has what was sent before
+	reaches *shared // and each that the stream's leader knows of the subscriptions before
 	follows *follows
 	roster  *roster
 	bus     *bus
@@ -158,7 +160,9 @@ func (b *Broker) start(ctx context.Context) (err error) {
 	if b.bus, err = newBus(b); err != nil {
 		return err
 	}
-	b.live, b.flushes = newLive(), &flushes{b: b}
+	b.live = newLive()
+	b.flushes = &shared{do: func() error { return b.nc.FlushTimeout(b.options.PublishTimeout) }}
+	b.reaches = &shared{do: func() error { return b.reach(b.life, b.names.tick+"reach") }}
 	if b.follows, err = newFollows(b); err != nil {
 		return err
 	}
@@ -232,5 +236,10 @@ func (b *Broker) saw(sequence uint64) {
 
 // unavailable is the error for what NATS cannot do now.
 func unavailable(what string, err error) error {
+	for _, away := range []error{nats.ErrReconnectBufExceeded, nats.ErrConnectionReconnecting, nats.ErrDisconnected, nats.ErrConnectionClosed} {
+		if errors.Is(err, away) {
+			err = errors.New("there is no connection to NATS")
+		}
+	}
 	return &hub.Error{Code: hub.CodeUnavailable, Message: fmt.Sprintf("%s: %v", what, err), Retry: time.Second}
 }

@@ -1,6 +1,7 @@
 package natsbroker
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/duplex-websocket/duplex/hub"
 )
@@ -90,6 +92,23 @@ func (b *Broker) askLeader(ctx context.Context, subject string, request []byte) 
 			return answer, err
 		}
 	}
+}
+
+// codeOtherStream is how a stream's leader refuses a message for another stream.
+const codeOtherStream jetstream.ErrorCode = 10060
+
+// reach returns when the server that leads the stream of a subject knows of all our subscriptions: whatever is stored from then on comes to
+// them. Servers tell each other of subscriptions in line with messages between them, but not in line with requests to JetStream, so this is a
+// message to the stream, which refuses it.
+func (b *Broker) reach(ctx context.Context, subject string) error {
+	ctx, cancel := context.WithTimeout(ctx, b.options.PublishTimeout)
+	defer cancel()
+	_, err := b.js.PublishMsg(ctx, nats.NewMsg(subject), jetstream.WithExpectStream("-"))
+	var refused *jetstream.APIError
+	if errors.As(err, &refused) && refused.ErrorCode == codeOtherStream {
+		return nil
+	}
+	return cmp.Or(err, errors.New("the stream takes what is not for it"))
 }
 
 // getQuery is a request for a message in the terms of JetStream's API.

@@ -29,6 +29,7 @@ type follow struct {
 	b       *Broker
 	at      string
 	pattern bool
+	bare    bool          // immutable: a topic that keeps nothing
 	stored  string        // immutable: the subject in the stream
 	ready   chan struct{} // closed when it has begun or failed
 	failed  error         // set before ready is closed
@@ -102,6 +103,11 @@ func (f *follow) close() {
 
 // begin finds out from where on to follow.
 func (f *follow) begin(ctx context.Context) error {
+	if !f.bare {
+		if err := f.b.reaches.wait(ctx); err != nil {
+			return err
+		}
+	}
 	epoch := f.b.stream.config.Load().epoch
 	last, err := f.end(ctx)
 	if err != nil {
@@ -120,9 +126,13 @@ func (f *follow) begin(ctx context.Context) error {
 	return nil
 }
 
-// end returns a sequence up to which the stream's leader has said what there is.
+// end returns a sequence up to which the stream's leader has said what there is. It is not asked about what is stored nowhere, so that such topics
+// need no stream.
 func (f *follow) end(ctx context.Context) (uint64, error) {
 	seen := f.b.seen.Load() // the leader knows these, too
+	if f.bare {
+		return seen, nil
+	}
 	last, err := f.b.get(ctx, getQuery{Last: f.stored})
 	if errors.Is(err, errNone) {
 		err = nil

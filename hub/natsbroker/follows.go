@@ -59,6 +59,7 @@ func (b *Broker) Follow(ctx context.Context, n hub.Node, at string) error {
 	f := fs.at[at]
 	if f == nil {
 		f = newFollow(b, at)
+		f.bare = !f.pattern && !n.Keeps(at)
 		fs.at[at] = f
 		go fs.open(f)
 	}
@@ -114,8 +115,8 @@ func (fs *follows) forget(f *follow) {
 	delete(fs.bySub, f.sub)
 }
 
-// open subscribes in NATS, and asks how far the topic is. The question reaches the stream's leader behind the subscription, since they
-// take the same way, so whatever the leader stores after the answer is delivered here.
+// open subscribes in NATS, sees to it that the stream's leader knows, and only then asks how far the topic is: so whatever the leader stores
+// after the answer is delivered here.
 func (fs *follows) open(f *follow) {
 	ctx, cancel := context.WithTimeout(fs.b.life, fs.b.options.PublishTimeout)
 	defer cancel()
@@ -245,6 +246,8 @@ func (fs *follows) guard() {
 				away = time.Time{}
 			}
 		case <-fs.alarms:
+			// If the leader cannot be told of our subscriptions now, there will be another alarm, or the next round finds what is missing.
+			_ = fs.b.reaches.wait(fs.b.life)
 			fs.checkAll(0, 0)
 		case <-every.C:
 			fs.checkAll(guardEvery, time.Second/guardPace)

@@ -146,6 +146,23 @@ func TestNoMajority(t *testing.T) {
 	if err := b.Ready(ctx); err == nil {
 		t.Error("the broker is ready")
 	}
+	// What is stored nowhere needs no majority.
+	node := newRecorder(t)
+	node.forgets = true
+	b.mu.Lock()
+	b.nodes[node] = struct{}{} // to attach, its lease would have to be stored
+	b.mu.Unlock()
+	t.Cleanup(func() { b.follows.detach(node) })
+	if err := b.Follow(ctx, node, "bare"); err != nil {
+		t.Error(err)
+	}
+	if _, err := b.Publish(ctx, &hub.Message{Topic: "bare", Data: []byte("1")}, hub.Retention{}); err != nil {
+		t.Error(err)
+	}
+	node.expect("bare", "1")
+	b.mu.Lock()
+	delete(b.nodes, node)
+	b.mu.Unlock()
 	for began := time.Now(); b.js.PublishAsyncPending() > 0; time.Sleep(10 * time.Millisecond) {
 		if time.Since(began) > patience {
 			t.Fatalf("%d publications wait", b.js.PublishAsyncPending())

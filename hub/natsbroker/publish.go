@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -103,7 +102,7 @@ func publishError(err error, timeout time.Duration) error {
 	case errors.Is(err, jetstream.ErrTooManyStalledMsgs):
 		return unavailable("the message was not stored", fmt.Errorf("%d others wait for NATS to confirm them", maxPendingPublishes))
 	case errors.Is(err, nats.ErrConnectionClosed), errors.Is(err, nats.ErrReconnectBufExceeded), errors.Is(err, nats.ErrConnectionReconnecting):
-		return unavailable("the message was not stored", errors.New("there is no connection to NATS"))
+		return unavailable("the message was not stored", err)
 	case errors.As(err, &refused) && (refused.ErrorCode == codeStoreFailed && strings.Contains(refused.Description, "maximum") ||
 		refused.ErrorCode == codeOutOfStorage || refused.ErrorCode == codeInsufficient):
 		return unavailable("the message was not stored", fmt.Errorf("there is no room for it (%s)", refused.Description))
@@ -146,53 +145,5 @@ func (b *Broker) tellEnds() {
 				b.logger.Debug("the end of a topic is not told", "topic", topic, "error", err)
 			}
 		}
-	}
-}
-
-// flushes let publishers wait until the NATS server has what they have sent: all who come during one round trip share the next.
-type flushes struct {
-	b *Broker
-
-	mu      sync.Mutex
-	next    *flush // for those who come now; guarded by mu
-	running bool   // guarded by mu
-}
-
-type flush struct {
-	done chan struct{}
-	err  error // set before done is closed
-}
-
-func (s *flushes) wait(ctx context.Context) error {
-	s.mu.Lock()
-	if s.next == nil {
-		s.next = &flush{done: make(chan struct{})}
-	}
-	mine := s.next
-	if !s.running {
-		s.running = true
-		go s.run()
-	}
-	s.mu.Unlock()
-	select {
-	case <-mine.done:
-		return mine.err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-func (s *flushes) run() {
-	for {
-		s.mu.Lock()
-		now := s.next
-		s.next = nil
-		s.running = now != nil
-		s.mu.Unlock()
-		if now == nil {
-			return
-		}
-		now.err = s.b.nc.FlushTimeout(s.b.options.PublishTimeout)
-		close(now.done)
 	}
 }

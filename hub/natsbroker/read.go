@@ -27,6 +27,16 @@ func (b *Broker) Read(ctx context.Context, q hub.ReadQuery) (hub.Log, error) {
 			return log, nil
 		}
 	}
+	if !r.isPattern() && q.Least == 0 { // nothing is kept, and nobody knows what there was
+		log := hub.Log{Top: hub.Position{Epoch: r.config.epoch, Offset: b.seen.Load()}}
+		if q.Since != nil {
+			if q.Since.Epoch == r.config.epoch { // another node may know more
+				log.Top.Offset = max(log.Top.Offset, q.Since.Offset)
+			}
+			r.lose(&log, log.Top.Offset)
+		}
+		return log, nil
+	}
 	select {
 	case b.reads <- struct{}{}:
 		defer func() { <-b.reads }()

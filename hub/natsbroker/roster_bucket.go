@@ -1,7 +1,6 @@
 package natsbroker
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -115,22 +114,8 @@ func (k *bucket) put(ctx context.Context, key string, data []byte, options ...je
 	return ack.Sequence, nil
 }
 
-// codeOtherStream is how the bucket's leader refuses a message for another stream.
-const codeOtherStream jetstream.ErrorCode = 10060
-
-// reach returns when the server that leads the bucket knows of all our subscriptions: whatever is put from then on comes to them. Servers
-// tell each other of subscriptions in line with messages between them, but not in line with requests to JetStream, so this is a message
-// to the bucket, which refuses it.
-func (k *bucket) reach(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, k.b.options.PublishTimeout)
-	defer cancel()
-	_, err := k.b.js.PublishMsg(ctx, nats.NewMsg(k.prefix+"reach"), jetstream.WithExpectStream("-"))
-	var refused *jetstream.APIError
-	if errors.As(err, &refused) && refused.ErrorCode == codeOtherStream {
-		return nil
-	}
-	return cmp.Or(err, errors.New("the bucket takes what is not for it"))
-}
+// reach returns when the server that leads the bucket knows of all our subscriptions.
+func (k *bucket) reach(ctx context.Context) error { return k.b.reach(ctx, k.prefix+"reach") }
 
 // isConflict reports whether a put was refused because the key has changed meanwhile.
 func isConflict(err error) bool {
