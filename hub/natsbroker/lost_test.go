@@ -353,3 +353,31 @@ func TestBurst(t *testing.T) {
 	come("x", 20, 0)
 	node.expect("*", "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "x", "x", "x", "gap lost", "x", "x")
 }
+
+// That something of one topic is left says nothing about the other topics of a pattern.
+func TestPatternHasLost(t *testing.T) {
+	a, b := twoBrokers(t)
+	at := publish(t, a, "p.long", "1")
+	publish(t, a, "p.short", "2")
+	end := publish(t, a, "other", "3")
+	found, err := b.js.Stream(t.Context(), b.names.stream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// As after a long time: of all that was before now only what p.long keeps is left.
+	for _, subject := range []string{b.names.stored + "p.short", b.names.stored + "other", b.names.tick + "*"} {
+		if err := found.Purge(t.Context(), jetstream.WithPurgeSubject(subject)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	q := query(hub.ReadQuery{Topic: "p.*", Since: &at})
+	q.Least = -slack // so that everything counts as old
+	if log, err := b.Read(t.Context(), q); err != nil || len(log.Messages) > 0 || log.Lost.Offset < at.Offset+1 || log.Lost.Offset > end.Offset {
+		t.Errorf("read %d messages, lost up to %v of %v, %v", len(log.Messages), log.Lost, end, err)
+	}
+	publish(t, a, "p.long", "4")
+	at.Offset--
+	if log, err := b.Read(t.Context(), q); err != nil || len(log.Messages) != 2 || log.Lost.Offset <= at.Offset+1 {
+		t.Errorf("read %d messages, lost up to %v, %v", len(log.Messages), log.Lost, err)
+	}
+}

@@ -114,7 +114,7 @@ func (r *reading) since(ctx context.Context, log *hub.Log) error {
 			r.lose(log, start)
 		}
 	}
-	if !known || r.last > 0 && r.last <= after {
+	if !known || !r.isPattern() && r.last > 0 && r.last <= after {
 		return nil // the last one is there, so none behind it was removed
 	}
 	return r.removed(ctx, log, after)
@@ -198,10 +198,12 @@ func (r *reading) removed(ctx context.Context, log *hub.Log, after uint64) error
 		return err
 	}
 	until := min(known-1, log.Top.Offset)
-	if len(log.Messages) > 0 {
+	if len(log.Messages) > 0 && !r.isPattern() { // of a pattern, another topic may have lost what is newer
 		until = min(until, log.Messages[0].Offset-1)
 	}
-	r.lose(log, until)
+	if until > after {
+		r.lose(log, until)
+	}
 	return nil
 }
 
