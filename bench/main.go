@@ -5,6 +5,7 @@
 //
 //	go run .                                          everything, a few minutes, writes RESULTS.md
 //	go run . -scenarios echo64,pipe64 -servers duplex,gws -o ""
+//	go run . -scenarios cluster                       brokers and clusters, two minutes, writes their section and cluster.json
 package main
 
 import (
@@ -44,7 +45,7 @@ func main() {
 func run(args []string) error {
 	p := plan{}
 	flags := flag.NewFlagSet("bench", flag.ExitOnError)
-	which := flags.String("scenarios", "all", "comma-separated `names`, or all")
+	which := flags.String("scenarios", "all", "comma-separated `names`, or all; or cluster, or its part recovery, by itself")
 	who := flags.String("servers", "duplex-loop,duplex-goroutine,gws,gorilla,coder,gobwas,nbio,duplex-hub,duplex-session,socket.io", "comma-separated `names`; also duplex, which takes its default driver")
 	output := flags.String("o", "RESULTS.md", "`file` for the report; empty: only print")
 	merge := flags.Bool("merge", false, "replace only the section Topics of that file, and say when and where it was measured")
@@ -56,6 +57,9 @@ func run(args []string) error {
 	flags.StringVar(&p.programs.duplex, "duplex", "", "`path` of a duplex binary; empty: build ../cmd/duplex")
 	flags.BoolVar(&p.verbose, "v", false, "print each measurement")
 	flags.Parse(args)
+	if *which == clusterScenario || *which == recoveryScenario {
+		return p.cluster(*output, "go run . "+strings.Join(args, " "), *which == clusterScenario)
+	}
 	var err error
 	if p.scenarios, err = pick(*which); err != nil {
 		return err
