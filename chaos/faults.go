@@ -299,7 +299,7 @@ func pauseBeyondLease(ctx context.Context, r *run, random *rand.Rand) (string, f
 	d, user := r.world.nodes[n], r.watchers[n].user
 	others := slices.Delete(slices.Clone(r.watchers), n, n+1)
 	return "pause of node " + d.name + " beyond its lease", func() error {
-		r.presence.check(ctx, user+" has left, as its node is stopped for longer than its lease", others, time.Second, without(user))
+		r.presence.check(ctx, user+" has left, as its node has been stopped for 40 s", others, leftWithin, without(user))
 		if err := d.resume(); err != nil {
 			return err
 		}
@@ -307,6 +307,9 @@ func pauseBeyondLease(ctx context.Context, r *run, random *rand.Rand) (string, f
 		return nil
 	}, d.pause()
 }
+
+// leftWithin is how long it may take beyond the pause, which is longer than a lease, until all know: the node may have led what keeps the leases.
+const leftWithin = 15 * time.Second
 
 // backWithin is how long it may take a node to find that its lease is over and to enter everybody again: a renewal, and some work.
 const backWithin = 20 * time.Second
