@@ -127,3 +127,35 @@ func TestDeliveredAfterItWasRead(t *testing.T) {
 	f.hub.Deliver("x", late(1, "4"))
 	a.expect(t, fmt.Sprintf("x gap epoch %d-0", second.Offset+1), fmt.Sprintf("*  gap epoch %d-0", second.Offset+1), "x ann: 4")
 }
+
+// Of a new epoch a slow reader is told before what it has missed since then. What it had missed before is contained in that.
+func TestNewEpochWhileSlow(t *testing.T) {
+	o := one(TopicOptions{HistoryMessages: 10, SlowMessages: 1, Presence: PresenceFull})
+	f := newFixture(t, o)
+	ann, a := f.connect("1", "ann")
+	f.subscribe(ann, "x", SubscribeOptions{Presence: true})
+	a.take()
+	a.setRoom(0)
+	deliver := func(offset uint64) {
+		f.hub.Deliver("x", &Message{Topic: "x", Offset: offset, Data: []byte("0"), From: Publisher{User: "bob"}})
+	}
+	for offset := range uint64(3) {
+		deliver(offset + 1)
+	}
+	f.hub.Missed("x", GapEpoch, Position{"new", 7})
+	for offset := range uint64(3) {
+		deliver(offset + 8)
+	}
+	a.setRoom(-1)
+	ann.Ready()
+	a.expect(t, "x gap epoch 0-7", "x gap slow 7-9 (2)", "x bob: 0")
+
+	// A join that had to wait is lost with what was before the new epoch.
+	a.setRoom(0)
+	bob, _ := f.connect("2", "bob")
+	f.subscribe(bob, "x", SubscribeOptions{})
+	f.hub.Missed("x", GapEpoch, Position{"newer", 1})
+	a.setRoom(-1)
+	ann.Ready()
+	a.expect(t, "x gap epoch 10-1 presence")
+}

@@ -2,6 +2,7 @@ package hub
 
 import (
 	"cmp"
+	"slices"
 	"time"
 )
 
@@ -224,8 +225,11 @@ func (s *subscription) miss(reason GapReason, until Position, r *rule) {
 		q.overflow = true
 		return
 	}
-	if until.Epoch != s.at.epoch { // what waits has no place in the new epoch
+	presence := false
+	if until.Epoch != s.at.epoch { // what waits has no place in the new epoch, and this gap contains what was lost of it already
+		presence = q.dropsPresence()
 		s.clear()
+		q.slow, q.superseded = loss{}, loss{}
 	}
 	if q.lost.gap == nil {
 		q.lost = loss{&Gap{Reason: reason, Since: Position{s.at.epoch, s.last}}, "", r}
@@ -234,12 +238,23 @@ func (s *subscription) miss(reason GapReason, until Position, r *rule) {
 		}
 	}
 	q.lost.gap.Until = until
+	q.lost.gap.Presence = q.lost.gap.Presence || presence
 	if until.Epoch != s.at.epoch {
 		q.lost.gap.Reason, s.last, s.read = GapEpoch, until.Offset, until.Offset
 	}
 	if !q.held && !o.blocked {
 		o.drain()
 	}
+}
+
+// dropsPresence reports whether joins or leaves are among what waits, or have been lost already.
+func (q *queue) dropsPresence() bool {
+	for _, l := range [...]*loss{&q.slow, &q.superseded} {
+		if l.gap != nil && l.gap.Presence {
+			return true
+		}
+	}
+	return slices.ContainsFunc(q.items, func(m *Message) bool { return m != nil && m.Kind != KindData })
 }
 
 // clear forgets what waits without telling.
@@ -252,7 +267,8 @@ func (s *subscription) clear() {
 // flush hands over what waits, at most a batch of it. It reports whether nothing is left; the subscriber is blocked when there was no room.
 func (s *subscription) flush() (done bool) {
 	q, o := s.queue, s.owner
-	for _, l := range [...]*loss{&q.missed, &q.slow, &q.superseded, &q.lost} {
+	// In this order, since what is lost may begin a new epoch, and then those behind it are of that one.
+	for _, l := range [...]*loss{&q.missed, &q.lost, &q.slow, &q.superseded} {
 		if l.gap == nil {
 			continue
 		}
