@@ -142,13 +142,15 @@ func TestNewEpochWhileSlow(t *testing.T) {
 	for offset := range uint64(3) {
 		deliver(offset + 1)
 	}
+	f.hub.Missed("x", GapLost, Position{f.hub.topics["x"].epoch, 5})
 	f.hub.Missed("x", GapEpoch, Position{"new", 7})
 	for offset := range uint64(3) {
 		deliver(offset + 8)
 	}
+	f.hub.Missed("x", GapLost, Position{"new", 12}) // does not change where the new epoch begins
 	a.setRoom(-1)
 	ann.Ready()
-	a.expect(t, "x gap epoch 0-7", "x gap slow 7-9 (2)", "x bob: 0")
+	a.expect(t, "x gap epoch 0-7", "x gap lost 7-12", "x gap slow 7-9 (2)", "x bob: 0")
 
 	// A join that had to wait is lost with what was before the new epoch.
 	a.setRoom(0)

@@ -36,7 +36,7 @@ type queue struct {
 	allowedMessages int
 	allowedBytes    int64
 
-	missed, slow, superseded, lost loss
+	missed, anew, lost, slow, superseded loss // what is to be told; anew of the end of an epoch
 }
 
 type topicKey struct{ topic, key string }
@@ -225,23 +225,22 @@ func (s *subscription) miss(reason GapReason, until Position, r *rule) {
 		q.overflow = true
 		return
 	}
-	presence := false
+	l, since, presence := &q.lost, Position{s.at.epoch, s.last}, false
 	if until.Epoch != s.at.epoch { // what waits has no place in the new epoch, and this gap contains what was lost of it already
 		presence = q.dropsPresence()
 		s.clear()
-		q.slow, q.superseded = loss{}, loss{}
+		q.slow, q.superseded, q.lost = loss{}, loss{}, loss{}
+		l, reason = &q.anew, GapEpoch
+		s.last, s.read = until.Offset, until.Offset
 	}
-	if q.lost.gap == nil {
-		q.lost = loss{&Gap{Reason: reason, Since: Position{s.at.epoch, s.last}}, "", r}
+	if l.gap == nil {
+		*l = loss{&Gap{Reason: reason, Since: since}, "", r}
 		if s.at.rule != nil {
-			q.lost.topic = s.at.name
+			l.topic = s.at.name
 		}
 	}
-	q.lost.gap.Until = until
-	q.lost.gap.Presence = q.lost.gap.Presence || presence
-	if until.Epoch != s.at.epoch {
-		q.lost.gap.Reason, s.last, s.read = GapEpoch, until.Offset, until.Offset
-	}
+	l.gap.Until = until
+	l.gap.Presence = l.gap.Presence || presence
 	if !q.held && !o.blocked {
 		o.drain()
 	}
@@ -267,8 +266,8 @@ func (s *subscription) clear() {
 // flush hands over what waits, at most a batch of it. It reports whether nothing is left; the subscriber is blocked when there was no room.
 func (s *subscription) flush() (done bool) {
 	q, o := s.queue, s.owner
-	// In this order, since what is lost may begin a new epoch, and then those behind it are of that one.
-	for _, l := range [...]*loss{&q.missed, &q.lost, &q.slow, &q.superseded} {
+	// In this order: those behind the beginning of a new epoch are of that one.
+	for _, l := range [...]*loss{&q.missed, &q.anew, &q.lost, &q.slow, &q.superseded} {
 		if l.gap == nil {
 			continue
 		}
