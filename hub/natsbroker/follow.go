@@ -46,7 +46,8 @@ type follow struct {
 	fetching  bool   // what is before the messages that wait is being fetched
 	waiting   []*nats.Msg
 	spilled   bool              // more came than may wait
-	heard     time.Time         // when something came
+	heard     time.Time         // when something came, or nothing was missing
+	patience  time.Duration     // from then on until it is checked
 	runs      map[string]uint64 // of messages that are not stored: the last number of each run, of a pattern with the topic
 	bareSince time.Time         // since when runs is complete
 	consumer  jetstream.ConsumeContext
@@ -56,7 +57,7 @@ type follow struct {
 func newFollow(b *Broker, at string) *follow {
 	return &follow{
 		b: b, at: at, pattern: strings.ContainsAny(at, "*>"), stored: b.names.stored + at, ready: make(chan struct{}),
-		nodes: make(map[hub.Node]int), fetching: true, heard: time.Now(), bareSince: time.Now(), recent: recent{total: &b.follows.recent},
+		nodes: make(map[hub.Node]int), fetching: true, heard: time.Now(), patience: guardEvery, bareSince: time.Now(), recent: recent{total: &b.follows.recent},
 	}
 }
 
@@ -147,7 +148,7 @@ func (f *follow) receive(m *nats.Msg) {
 	if f.gone {
 		return
 	}
-	f.heard = time.Now()
+	f.heard, f.patience = time.Now(), guardEvery
 	if m.Header.Get(headerSequence) == "" {
 		f.receiveBare(m)
 		return
@@ -319,11 +320,11 @@ func (f *follow) settle(fetched uint64) bool {
 	return true
 }
 
-// quietFor reports whether nothing has come for some time.
-func (f *follow) quietFor(d time.Duration) bool {
+// due reports whether it is time to check: when nothing has come for long enough, or at once.
+func (f *follow) due(now bool) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return !f.fetching && !f.gone && time.Since(f.heard) >= d
+	return !f.fetching && !f.gone && (now || time.Since(f.heard) >= f.patience)
 }
 
 // check asks the stream's leader whether there is more than has been delivered.
@@ -341,6 +342,7 @@ func (f *follow) check() {
 	case f.fetching || f.gone || f.last != last:
 	case errors.Is(err, errNone): // none of those up to seen is this topic's
 		f.last, f.heard = max(last, seen), time.Now()
+		f.patience = min(2*f.patience, guardMost)
 	case err == nil:
 		f.fetching = true
 		go f.fetch()

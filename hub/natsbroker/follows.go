@@ -16,7 +16,8 @@ import (
 const (
 	inboxMessages = 64 << 10 // that NATS has delivered and nobody has looked at; what comes beyond that is fetched later
 
-	guardEvery  = 10 * time.Second // how often a topic is checked on which nothing comes
+	guardEvery  = 10 * time.Second // after how long a topic is checked on which nothing comes; then after twice as long each time
+	guardMost   = time.Minute      // but at least so often
 	guardPace   = 500              // topics checked a second
 	guardAtOnce = 32               // at one time, after an alarm
 )
@@ -248,20 +249,20 @@ func (fs *follows) guard() {
 		case <-fs.alarms:
 			// If the leader cannot be told of our subscriptions now, there will be another alarm, or the next round finds what is missing.
 			_ = fs.b.reaches.wait(fs.b.life)
-			fs.checkAll(0, 0)
+			fs.checkAll(0)
 		case <-every.C:
-			fs.checkAll(guardEvery, time.Second/guardPace)
+			fs.checkAll(time.Second / guardPace)
 		}
 	}
 }
 
-// checkAll checks the topics on which nothing has come for some time, at some pace.
-func (fs *follows) checkAll(quiet, pace time.Duration) {
+// checkAll checks the topics on which nothing has come for some time, at some pace; or, at any pace, all of them.
+func (fs *follows) checkAll(pace time.Duration) {
 	slots := make(chan struct{}, guardAtOnce)
 	var checks sync.WaitGroup
 	defer checks.Wait()
 	for _, f := range fs.all() {
-		if f.pattern || !f.quietFor(quiet) {
+		if f.pattern || f.bare || !f.due(pace == 0) {
 			continue
 		}
 		select {

@@ -59,7 +59,7 @@ func TestMissedAtTheEndIsFetched(t *testing.T) {
 	publish(t, b, "t", "1")
 	node.expect("t", "1")
 	deafen(t, a, "t", func() { publish(t, b, "t", "2", "3") })
-	a.follows.checkAll(0, 0)
+	a.follows.checkAll(0)
 	node.expect("t", "1", "2", "3")
 	publish(t, b, "t", "4")
 	node.expect("t", "1", "2", "3", "4")

@@ -74,7 +74,7 @@ func TestRecentIsBounded(t *testing.T) {
 		}
 	}
 	publish(t, b, "t", "y")
-	a.follows.checkAll(0, 0)
+	a.follows.checkAll(0)
 	for n := 0; n < recentMessages+5; {
 		node.mu.Lock()
 		if n = len(node.at["t"]); n < recentMessages+5 {
