@@ -18,7 +18,7 @@ type Bus struct {
 	Replicas       int           `yaml:"replicas" default:"0" min:"0" max:"5" help:"How many servers have a copy of each message; 0: three in a cluster (two if it has only two servers), else 1. With three copies one may be lost, with five two."`
 	MaxBytes       Size          `yaml:"max-bytes" default:"0" help:"Bytes of all messages that are kept. Beyond that nothing is accepted until old ones have gone. 0: as much as the disk has room for (three quarters of what is free at the start), or as NATS allows."`
 	PublishTimeout time.Duration `yaml:"publish-timeout" default:"5s" min:"100ms" max:"1m" help:"How long it may take until a message is stored; then publishing has failed."`
-	Sync           string        `yaml:"sync" default:"auto" help:"When messages are on disk, with data: always, before they are acknowledged, or after a time such as 1s, so that a power failure (not a crash of the server) may cost what is younger. auto: always in a cluster, where it costs little, else 1s."`
+	Sync           string        `yaml:"sync" default:"auto" help:"When messages are on disk, with data: always, before they are acknowledged, or after a time such as 1s, so that a power failure (not a crash of the server) may cost what is younger. auto: always in a cluster, which needs it, else 1s."`
 
 	CredentialsFile string `yaml:"credentials-file" help:"With nats: credentials (JWT and nkey) as the tool nsc writes them."`
 	User            string `yaml:"user" help:"With nats: the user."`
