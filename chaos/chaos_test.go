@@ -3,14 +3,16 @@ package main
 import (
 	"bytes"
 	"errors"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 )
 
-// chaos builds this program and returns what runs it and gives its exit code and what it has printed.
-func chaos(t *testing.T) func(args ...string) (int, string) {
+// chaos builds this program and returns what runs it and gives its exit code and what it has printed. It puts its logs into a folder; empty
+// stands for the system's, where they outlast the test.
+func chaos(t *testing.T, logs string) func(args ...string) (int, string) {
 	t.Helper()
 	program := filepath.Join(t.TempDir(), "chaos.exe")
 	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, ".").CombinedOutput(); err != nil {
@@ -20,6 +22,9 @@ func chaos(t *testing.T) func(args ...string) (int, string) {
 		cmd := exec.CommandContext(t.Context(), program, append([]string{"-until-eof"}, args...)...)
 		if _, err := cmd.StdinPipe(); err != nil { // when the test ends, however it does, so does the program
 			t.Fatal(err)
+		}
+		if logs != "" {
+			cmd.Env = append(os.Environ(), "TMPDIR="+logs)
 		}
 		var out bytes.Buffer
 		cmd.Stdout, cmd.Stderr = &out, &out
@@ -34,7 +39,7 @@ func chaos(t *testing.T) func(args ...string) (int, string) {
 
 // TestPlanted: a run in which messages get lost on the way to clients fails, and says which. There are no namespaces in it, but proxies.
 func TestPlanted(t *testing.T) {
-	code, out := chaos(t)("-short", "-topology", "memory", "-network", "links", "-clients", "20", "-rate", "200", "-faults", "isolate-node", "-lose", "20")
+	code, out := chaos(t, t.TempDir())("-short", "-topology", "memory", "-network", "links", "-clients", "20", "-rate", "200", "-faults", "isolate-node", "-lose", "20")
 	if code != 1 || !strings.Contains(out, "is missing, and no gap was told") || strings.Contains(out, "unexplained               0") ||
 		!strings.Contains(out, "proxies between all processes") {
 		t.Errorf("the exit code is %d, and it says:\n%s", code, out)
@@ -47,7 +52,7 @@ func TestNodeDies(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	code, out := chaos(t)("-topology", "memory", "-network", "links", "-binary", fails)
+	code, out := chaos(t, t.TempDir())("-topology", "memory", "-network", "links", "-binary", fails)
 	if code != 1 || !strings.Contains(out, "d1 ended by itself") {
 		t.Errorf("the exit code is %d, and it says:\n%s", code, out)
 	}
