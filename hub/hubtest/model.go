@@ -213,7 +213,7 @@ func (w *world) step() {
 	case n < 975:
 		w.storm()
 	case n < 980:
-		w.flood()
+		w.flood(w.Repairs * 5 / 4)
 	case n < 990 && !w.shaky.Load():
 		w.reopen(w.nodes[w.random.IntN(len(w.nodes))])
 	case n < 991:
@@ -238,7 +238,7 @@ func (w *world) storm() {
 }
 
 // flood publishes so much to one topic, at all nodes at the same time, that brokers which keep more than they must have to give some up.
-func (w *world) flood() {
+func (w *world) flood(messages int) {
 	topic := "mix.big.a" // of which a broker has to keep most
 	if w.random.IntN(2) == 0 {
 		topic = pick(w.random, modelTopics)
@@ -248,7 +248,7 @@ func (w *world) flood() {
 		p := w.people[i%len(w.people)]
 		random := rand.New(rand.NewPCG(w.random.Uint64(), 2))
 		all.Go(func() {
-			for range w.Repairs * 5 / 4 / 8 {
+			for range messages / 8 {
 				p.publish(random, topic)
 			}
 		})
@@ -275,6 +275,9 @@ func (w *world) breakSomething() {
 	what, mend := w.Fault(w.random)
 	w.faults = append(w.faults, interval{what: what, from: from})
 	w.mend = mend
+	if w.random.IntN(4) == 0 { // more than can be had again
+		w.flood(3 * w.Repairs)
+	}
 }
 
 // mendIt ends a fault, if there is one, and waits until the nodes work again.
