@@ -38,9 +38,10 @@ type follow struct {
 	nodes     map[hub.Node]int   // how often each follows; guarded by mu, as is what follows
 	sub       *nats.Subscription // changed while follows.mu is held too
 	gone      bool
-	anew      bool   // the stream has begun anew, and nobody was told yet
-	epoch     string // of what follows; empty until it has begun
-	last      uint64 // everything up to this sequence has been delivered
+	unwanted  time.Time // since when nobody follows
+	anew      bool      // the stream has begun anew, and nobody was told yet
+	epoch     string    // of what follows; empty until it has begun
+	last      uint64    // everything up to this sequence has been delivered
 	recent    recent
 	wanted    uint64 // there was a message with this sequence; 0: none that has not come
 	fetching  bool   // what is before the messages that wait is being fetched
@@ -73,6 +74,7 @@ func (f *follow) add(n hub.Node) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.nodes[n]++
+	f.unwanted = time.Time{}
 }
 
 // remove takes back that a node follows, once or, with times below 0, altogether. It reports whether nobody follows any more.
@@ -82,8 +84,17 @@ func (f *follow) remove(n hub.Node, times int) (over bool) {
 	if f.nodes[n] -= times; times < 0 || f.nodes[n] <= 0 {
 		delete(f.nodes, n)
 	}
-	f.gone = f.gone || len(f.nodes) == 0
-	return f.gone
+	if over = len(f.nodes) == 0; over {
+		f.unwanted = time.Now()
+	}
+	return over
+}
+
+// idleFor reports whether nobody has followed for so long.
+func (f *follow) idleFor(d time.Duration) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.nodes) == 0 && time.Since(f.unwanted) >= d
 }
 
 // close lets go of what it has in NATS. follows has forgotten it.

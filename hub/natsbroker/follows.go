@@ -16,6 +16,9 @@ import (
 const (
 	inboxMessages = 64 << 10 // that NATS has delivered and nobody has looked at; what comes beyond that is fetched later
 
+	lingerTime   = time.Minute
+	maxLingering = 10_000 // topics that are followed on at one time; others end at once
+
 	guardEvery  = 10 * time.Second // after how long a topic is checked on which nothing comes; then after twice as long each time
 	guardMost   = time.Minute      // but at least so often
 	guardPace   = 500              // topics checked a second
@@ -29,14 +32,19 @@ type follows struct {
 	alarms chan struct{} // holds one when anything may have been missed
 	recent atomic.Int64  // bytes of recent messages of all topics
 
-	mu    sync.Mutex
-	at    map[string]*follow             // guarded by mu
-	bySub map[*nats.Subscription]*follow // guarded by mu
+	// linger is how long a topic is followed on when nobody wants it any more: whoever lost a connection is back by then, and is answered from what
+	// the node remembers. Changed by tests only, before anything is followed.
+	linger time.Duration
+
+	mu        sync.Mutex
+	lingering int                            // guarded by mu
+	at        map[string]*follow             // guarded by mu
+	bySub     map[*nats.Subscription]*follow // guarded by mu
 }
 
 func newFollows(b *Broker) (*follows, error) {
 	fs := &follows{
-		b: b, inbox: make(chan *nats.Msg, inboxMessages), alarms: make(chan struct{}, 1),
+		b: b, inbox: make(chan *nats.Msg, inboxMessages), alarms: make(chan struct{}, 1), linger: lingerTime,
 		at: make(map[string]*follow), bySub: make(map[*nats.Subscription]*follow),
 	}
 	b.nc.SetErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
@@ -83,13 +91,32 @@ func (b *Broker) Unfollow(n hub.Node, at string) {
 	fs := b.follows
 	fs.mu.Lock()
 	f := fs.at[at]
-	if f == nil || !f.remove(n, 1) {
+	switch {
+	case f == nil || !f.remove(n, 1):
 		fs.mu.Unlock()
-		return
+	case f.pattern || f.bare || fs.lingering >= maxLingering:
+		fs.forget(f)
+		fs.mu.Unlock()
+		f.close()
+	default:
+		fs.lingering++
+		fs.mu.Unlock()
+		time.AfterFunc(fs.linger, func() { fs.endIdle(f) })
 	}
-	fs.forget(f)
+}
+
+// endIdle ends a follow that nobody has wanted for a while.
+func (fs *follows) endIdle(f *follow) {
+	fs.mu.Lock()
+	fs.lingering--
+	idle := fs.at[f.at] == f && f.idleFor(fs.linger)
+	if idle {
+		fs.forget(f)
+	}
 	fs.mu.Unlock()
-	f.close()
+	if idle {
+		f.close()
+	}
 }
 
 // detach makes a node follow nothing any more.

@@ -153,10 +153,10 @@ func TestNoMajority(t *testing.T) {
 	b.nodes[node] = struct{}{} // to attach, its lease would have to be stored
 	b.mu.Unlock()
 	t.Cleanup(func() { b.follows.detach(node) })
-	if err := b.Follow(ctx, node, "bare"); err != nil {
+	if err := b.Follow(t.Context(), node, "bare"); err != nil {
 		t.Error(err)
 	}
-	if _, err := b.Publish(ctx, &hub.Message{Topic: "bare", Data: []byte("1")}, hub.Retention{}); err != nil {
+	if _, err := b.Publish(t.Context(), &hub.Message{Topic: "bare", Data: []byte("1")}, hub.Retention{}); err != nil {
 		t.Error(err)
 	}
 	node.expect("bare", "1")

@@ -39,6 +39,14 @@ func TestRecent(t *testing.T) {
 	if log, err := a.Read(t.Context(), few); err != nil || len(log.Messages) != 2 || log.Lost.Offset != middle.Offset {
 		t.Errorf("of a topic that keeps two messages: %d, lost up to %v, %v", len(log.Messages), log.Lost, err)
 	}
+	// Nobody follows for a moment, as when the only subscriber loses its connection.
+	a.Unfollow(node, "t")
+	if err := a.Follow(t.Context(), node, "t"); err != nil {
+		t.Fatal(err)
+	}
+	if texts, log := read(t, a, hub.ReadQuery{Topic: "t", Since: &early}); !slices.Equal(texts, numbers(4, 7)) || !log.Lost.IsZero() {
+		t.Errorf("after nobody followed: read %q, lost up to %v", texts, log.Lost)
+	}
 	old.Offset--
 	if _, err := a.Read(t.Context(), query(hub.ReadQuery{Topic: "t", Since: &old})); !errors.Is(err, &hub.Error{Code: hub.CodeUnavailable}) {
 		t.Errorf("behind what is remembered: %v", err)
@@ -48,6 +56,7 @@ func TestRecent(t *testing.T) {
 // What a node remembers is bounded: of a topic, and of all topics together. What it forgets it reads from the stream.
 func TestRecentIsBounded(t *testing.T) {
 	a, b := twoBrokers(t)
+	a.follows.linger = 0
 	since := publish(t, b, "t", "x")
 	node := attach(t, a, "t")
 	publish(t, b, "t", numbers(0, recentMessages)...)
@@ -89,7 +98,9 @@ func TestRecentIsBounded(t *testing.T) {
 	f.mu.Unlock()
 	all(leastPerTopic)
 	a.Unfollow(node, "t")
-	if held := a.follows.recent.Load(); held != 0 {
-		t.Errorf("%d bytes are remembered of nothing", held)
+	for began := time.Now(); a.follows.recent.Load() != 0; time.Sleep(time.Millisecond) {
+		if time.Since(began) > patience {
+			t.Fatalf("%d bytes are remembered of nothing", a.follows.recent.Load())
+		}
 	}
 }

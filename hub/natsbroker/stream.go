@@ -31,7 +31,7 @@ const (
 
 	// slack is how much longer than a rule says the stream keeps messages: for so long it is known for sure whether there was one that
 	// is too old. Half of it is for clocks that differ.
-	slack = 10 * time.Minute
+	slack = time.Hour
 
 	tickEvery = time.Minute
 	tickLife  = 8 * 24 * time.Hour
@@ -284,8 +284,10 @@ func (s *stream) tick(ctx context.Context) error {
 	return nil
 }
 
-// probe finds out whether the stream takes messages, at most once a second.
+// probe finds out whether the stream takes messages, at most once a second and within Options.PublishTimeout.
 func (s *stream) probe(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, s.b.options.PublishTimeout)
+	defer cancel()
 	if !s.b.nc.IsConnected() {
 		return errors.New("there is no connection to NATS")
 	}
