@@ -121,7 +121,7 @@ func TestPresenceChurn(t *testing.T) {
 	a.watch("t")
 	b.watch("t")
 	m := &model{connections: make(map[string]int)}
-	churn(t, m, "t", 10_000, 200, a, b)
+	churn(t, m, "t", 5_000, 200, a, b)
 	agree(t, m, "t", a, b)
 	users, connections := m.present()
 	if p := third.present("t", len(users)); p.Count != len(users) || p.Connections != connections {
