@@ -61,7 +61,7 @@ func fit(x, y []float64) (line, error) {
 
 // Guard of hub/natsbroker: a node asks the leader about topics on which nothing has come for so long, at most so many a second.
 const (
-	guardEvery = 10.0
+	guardEvery = 60.0
 	guardPace  = 500.0
 )
 
