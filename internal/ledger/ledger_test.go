@@ -156,6 +156,7 @@ func TestWithoutPlace(t *testing.T) {
 		{"a gap at the end", []Entry{begin, bare("2-1"), bare("1-1"), lost, bare("end")}, ""},
 		{"a hole", []Entry{begin, bare("2-1"), bare("1-1"), bare("1-4"), bare("end")}, "x.c-1-2 of x.c is missing"},
 		{"a gap too early", []Entry{begin, lost, bare("2-1"), bare("1-1"), bare("1-4"), bare("end")}, "x.c-1-2 of x.c is missing"},
+		{"behind a gap, one that was held up", []Entry{begin, gap(at("e", 5), at("e", 8)), bare("1-1"), bare("1-4"), bare("2-1"), bare("end")}, ""},
 		{"a gap too late", []Entry{begin, bare("2-1"), bare("1-1"), bare("1-4"), lost, bare("end")}, "x.c-1-2 of x.c is missing"},
 		{"nothing of a publisher", []Entry{begin, bare("1-1"), bare("1-2"), bare("1-4"), bare("end")}, "x.c-2-1 of x.c is missing"},
 		{"twice", []Entry{begin, bare("2-1"), bare("1-1"), bare("1-1"), bare("1-2"), bare("1-4"), bare("end")}, "x.c-1-1 comes twice"},

@@ -2,7 +2,6 @@ package ledger
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 
 	"github.com/duplex-websocket/duplex/client"
@@ -191,7 +190,13 @@ func (r *reader) compareBare(topic string, e Entry) {
 // accountBare demands a gap for every acknowledged message of a publisher that is missing: between the ones around it that came.
 func (r *reader) accountBare(from source, list []*Publication) {
 	came := r.bareAt[from]
-	numbers := slices.Sorted(maps.Keys(came))
+	var numbers []int // of those that came in their time: others say nothing about the place of what is missing
+	for _, p := range list {
+		if at, has := came[p.Seq]; has && !r.heldUp(p, at) {
+			numbers = append(numbers, p.Seq)
+		}
+	}
+	slices.Sort(numbers)
 	for _, p := range list {
 		if _, has := came[p.Seq]; has || p.Seq == 0 {
 			continue
@@ -219,6 +224,17 @@ func (r *reader) accountBare(from source, list []*Publication) {
 			r.complain("%s of %s is missing, and no gap was told around its place between others of its publisher", p.ID, from.topic)
 		}
 	}
+}
+
+// heldUp reports whether a message is one that the network held up and brought after its time: it had been acknowledged, perhaps as a copy that was
+// sent again, before a gap was told here that covers it, and came behind that gap.
+func (r *reader) heldUp(p *Publication, at int) bool {
+	for n, told := range r.gapAt {
+		if p.Acked && told < at && covers(&r.gaps[n], p) {
+			return true
+		}
+	}
+	return false
 }
 
 // nextEpoch accounts for all that was left of the epoch before, and for the ones that the subscriber has never seen.
