@@ -25,6 +25,13 @@ test('two windows chat, and see who comes and goes', async (t) => {
   await bob.click('[data-action="leave"]');
   await ann.getByText('小伟 has left').waitFor();
   assert.deepEqual(await ann.locator('#people .who').allTextContents(), ['Ann']);
+  // What happened behind a message stands behind it, in the order in which it happened.
+  const cid = await enter(t, url, 'Cid', { room: 'two' });
+  await ann.getByText('Cid has joined').waitFor();
+  await say(cid, 'Late');
+  await sees(ann, 'Late');
+  const lines = await ann.locator('#log .bubble, #log .notice').allTextContents();
+  assert.deepEqual(lines.map((line) => line.trim()).slice(-5), ['你好 🎉', '🎉', '小伟 has left', 'Cid has joined', 'Late']);
 });
 
 test('a picture arrives byte for byte, with a preview before and progress while sending', async (t) => {

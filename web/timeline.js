@@ -80,7 +80,7 @@ export class Timeline extends EventTarget {
 
   /** A line that is not a message, at the end or behind the message with that offset. */
   notice(key, args, behind = this.#offset) {
-    const place = behind < this.#offset ? behind + 0.5 : this.#offset;
+    const place = Math.floor(Math.min(behind, this.#offset)) + 0.5; // so that the message itself comes before it, and the next one behind
     this.#insert(make('li', 'notice', saying(make('span'), key, args)), this.#epoch, place);
   }
 
@@ -117,7 +117,7 @@ export class Timeline extends EventTarget {
     element.dataset.epoch = epoch;
     element.dataset.offset = offset;
     let before = null;
-    for (let e = log.lastElementChild; e && e.dataset.epoch === epoch && Number(e.dataset.offset) >= offset; e = e.previousElementSibling) before = e;
+    for (let e = log.lastElementChild; e && e.dataset.epoch === epoch && Number(e.dataset.offset) > offset; e = e.previousElementSibling) before = e;
     log.insertBefore(element, before);
     if (!before) [this.#epoch, this.#offset] = [epoch, offset];
     this.#adjust(element);
