@@ -77,6 +77,7 @@ type Broker struct {
 	seen    atomic.Uint64 // the highest sequence that is known to have been given to a message
 	live    *live
 	flushes *shared // each sees to it that the NATS server has what was sent before
+	leads   *shared // each sees to it that the stream's leader is up to date
 	reaches *shared // and each that the stream's leader knows of the subscriptions before
 	follows *follows
 	roster  *roster
@@ -162,6 +163,7 @@ func (b *Broker) start(ctx context.Context) (err error) {
 	}
 	b.live = newLive()
 	b.flushes = &shared{do: func() error { return b.nc.FlushTimeout(b.options.PublishTimeout) }}
+	b.leads = &shared{do: b.stream.catchUp}
 	b.reaches = &shared{do: func() error { return b.reach(b.life, b.names.tick+"reach") }}
 	if b.follows, err = newFollows(b); err != nil {
 		return err

@@ -145,6 +145,9 @@ func (f *follow) end(ctx context.Context) (uint64, error) {
 	if f.bare {
 		return seen, nil
 	}
+	if err := f.b.leads.wait(ctx); err != nil {
+		return 0, err
+	}
 	last, err := f.b.get(ctx, getQuery{Last: f.stored})
 	if errors.Is(err, errNone) {
 		err = nil
@@ -281,6 +284,9 @@ func (f *follow) fetchSome(ctx context.Context) (until uint64, err error) {
 	if anew {
 		return f.beginAnew(ctx)
 	}
+	if err := f.b.leads.wait(ctx); err != nil {
+		return 0, err
+	}
 	seen := f.b.seen.Load() // the leader knows these, too
 	last, err := f.b.get(ctx, getQuery{Last: f.stored})
 	if errors.Is(err, errNone) {
@@ -345,6 +351,11 @@ func (f *follow) check() {
 	f.mu.Lock()
 	last := f.last
 	f.mu.Unlock()
+	if at := f.b.stream.caughtUp.Load(); at == nil || time.Since(*at) > time.Second { // not for each of many topics
+		if f.b.leads.wait(ctx) != nil {
+			return
+		}
+	}
 	seen := f.b.seen.Load()
 	_, err := f.b.get(ctx, getQuery{Sequence: last + 1, Next: f.stored})
 	f.mu.Lock()

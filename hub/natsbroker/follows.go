@@ -237,6 +237,7 @@ func (fs *follows) missed(long bool) {
 
 // alarm has all topics checked now.
 func (fs *follows) alarm() {
+	fs.b.stream.caughtUp.Store(nil)
 	select {
 	case fs.alarms <- struct{}{}:
 	default:

@@ -67,11 +67,10 @@ type reading struct {
 
 func (r *reading) read(ctx context.Context) (hub.Log, error) {
 	var err error
-	if s := r.q.Since; s != nil && s.Epoch == r.config.epoch && s.Offset > r.seen.Load() { // another node knows more
-		if err := r.stream.open(ctx, false); err != nil {
-			return hub.Log{}, err
-		}
+	if err := r.leads.wait(ctx); err != nil { // then it also knows what other nodes know
+		return hub.Log{}, err
 	}
+	r.config = r.stream.config.Load()
 	top := r.seen.Load() // whatever has a sequence up to here, the leader knows when it is asked
 	switch r.last, err = r.get(ctx, getQuery{Last: r.subject}); {
 	case errors.Is(err, errNone):

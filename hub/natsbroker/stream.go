@@ -47,6 +47,9 @@ type stream struct {
 	config  atomic.Pointer[streamConfig]
 	refresh sync.Mutex // held while the configuration is changed or read anew
 
+	reported atomic.Uint64             // the last sequence that the leader has told
+	caughtUp atomic.Pointer[time.Time] // when it was last known to be up to date; nil after another has been elected
+
 	probing sync.Mutex
 	probed  time.Time // when the last probe ended; guarded by probing
 	result  error     // of the last probe; guarded by probing
@@ -183,6 +186,30 @@ func (s *stream) adopt(info *jetstream.StreamInfo) {
 		s.b.follows.restart()
 	}
 	s.b.saw(info.State.LastSeq)
+	s.reported.Store(info.State.LastSeq)
+}
+
+// catchUp returns when the stream's leader knows of everything that this node knows of. One that has just been elected may answer before
+// it does, as if the newest messages did not exist.
+func (s *stream) catchUp() error {
+	ctx, cancel := context.WithTimeout(s.b.life, s.b.options.PublishTimeout)
+	defer cancel()
+	for {
+		epoch, seen := s.config.Load().epoch, s.b.seen.Load()
+		if err := s.open(ctx, false); err != nil {
+			return err
+		}
+		if s.reported.Load() >= seen || s.config.Load().epoch != epoch {
+			now := time.Now()
+			s.caughtUp.Store(&now)
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return errors.New("the stream's leader lags behind")
+		case <-time.After(staleWait):
+		}
+	}
 }
 
 // fit makes the stream keep as much as a topic's retention wants.
