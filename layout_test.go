@@ -64,11 +64,13 @@ var table = map[string]row{
 	"socketio/engineio": {
 		ours: []string{"websocket"},
 	},
-	"socketio":    {ours: []string{"socketio/engineio", "hub"}},
-	"conformance": {ours: []string{"websocket", "websocket/protocol", "websocket/deflate"}},
-	"web":         {},
+	"socketio":                 {ours: []string{"socketio/engineio", "hub"}},
+	"conformance":              {ours: []string{"websocket", "websocket/protocol", "websocket/deflate"}},
+	"web":                      {},
+	"internal/showcase":        {ours: []string{"hub", "websocket"}},
+	"internal/showcase/scores": {ours: []string{"hub", "internal/showcase"}},
 	"internal/server": {
-		ours: []string{"websocket", "hub", "session", "socketio", "web",
+		ours: []string{"websocket", "hub", "session", "socketio", "web", "internal/showcase", "internal/showcase/scores",
 			"internal/server/config", "internal/server/auth", "internal/server/webhook", "internal/server/api"},
 		elsewhere: []string{
 			"github.com/golang-jwt/jwt", "github.com/MicahParks/keyfunc", "github.com/prometheus/client_golang",

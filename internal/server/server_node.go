@@ -13,6 +13,7 @@ import (
 	"github.com/duplex-websocket/duplex/internal/server/auth"
 	"github.com/duplex-websocket/duplex/internal/server/config"
 	"github.com/duplex-websocket/duplex/internal/server/webhook"
+	"github.com/duplex-websocket/duplex/internal/showcase"
 	"github.com/duplex-websocket/duplex/session"
 	"github.com/duplex-websocket/duplex/websocket"
 )
@@ -31,7 +32,8 @@ type node struct {
 	gate         *gate          // has its own lock
 	auth         *auth.Authenticator
 	hooks        *webhook.Hooks
-	chat         *chat // nil: not served
+	chat         *chat // nil: not served, as is showcase
+	showcase     *showcase.Showcase
 	limit        *websocket.ConnLimit
 	hub          *hub.Hub
 	sessionKey   []byte // nil: one of this process's own
@@ -42,7 +44,7 @@ type node struct {
 	parts        []part   // what a reload changes, in this order
 
 	// Set by listen and start, before anything is served.
-	sockets []socket
+	sockets []showcase.Socket
 	public  *endpoint
 	admin   *endpoint // nil: none
 	failed  chan error
@@ -67,6 +69,7 @@ func newNode(c Config) (*node, error) {
 		return nil, err
 	}
 	n.gate.set(settings)
+	n.limit = &websocket.ConnLimit{Total: settings.Limits.Connections, PerAddress: settings.Limits.ConnectionsPerAddress}
 	var err error
 	if n.auth, err = auth.New(settings.Tokens, auth.Options{Logger: n.logger}); err != nil {
 		return nil, setupError("tokens", err)
@@ -81,14 +84,19 @@ func newNode(c Config) (*node, error) {
 	}
 	if HasDemo(settings) {
 		n.chat = newChat(c.Chat.fitting(maxFrame(settings)), n.logger)
+		if n.showcase, err = showcase.New(n.showcaseEnv(settings), apps...); err != nil {
+			return nil, setupError("the showcase", err)
+		}
 	}
 	if n.hub, err = hub.New(n.hubOptions(settings)); err != nil {
+		if n.showcase != nil {
+			n.showcase.Close()
+		}
 		return nil, setupError("topics", err)
 	}
 	if n.chat != nil {
 		n.chat.hub, n.chat.exposed = n.hub, !isLoopback(settings.Listen)
 	}
-	n.limit = &websocket.ConnLimit{Total: settings.Limits.Connections, PerAddress: settings.Limits.ConnectionsPerAddress}
 	if n.sessionKey, err = sharedKey(n.life, c.Broker); err != nil {
 		n.close()
 		return nil, setupError("the key of sessions", err)
@@ -98,6 +106,12 @@ func newNode(c Config) (*node, error) {
 	if err != nil {
 		n.close()
 		return nil, setupError("api", err)
+	}
+	if n.showcase != nil {
+		if err := n.showcase.Start(n.hub); err != nil {
+			n.close()
+			return nil, setupError("the showcase", err)
+		}
 	}
 	n.health = newHealth(c.Broker)
 	if n.metrics != nil {
@@ -110,6 +124,9 @@ func newNode(c Config) (*node, error) {
 
 func (n *node) close() {
 	n.end()
+	if n.showcase != nil {
+		n.showcase.Close()
+	}
 	n.hub.Close()
 }
 
@@ -119,7 +136,7 @@ func (n *node) hubOptions(c *config.Config) hub.Options {
 		MaxSubscriptions: c.Limits.Subscriptions, MaxRequests: c.Limits.Requests,
 	}
 	if n.chat != nil {
-		o.Hooks = n.chat.hooks(o.Hooks)
+		o.Hooks = n.chat.hooks(n.showcase.Hooks(o.Hooks))
 	}
 	if n.metrics != nil {
 		o.Meter = n.metrics.meter()
@@ -127,12 +144,12 @@ func (n *node) hubOptions(c *config.Config) hub.Options {
 	return o
 }
 
-// rules are those of the configuration and of the chat.
+// rules are those of the showcase, of the chat and of the configuration.
 func (n *node) rules(c *config.Config) []hub.Rule {
 	if n.chat == nil {
 		return c.Rules()
 	}
-	return n.chat.rules(c.Rules())
+	return append(n.showcase.Rules(), n.chat.rules(c.Rules())...)
 }
 
 // maxFrame makes room for pictures where the chat is served and nobody has said how large a frame may be.

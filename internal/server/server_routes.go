@@ -1,10 +1,10 @@
 package server
 
 import (
-	"context"
 	"net/http"
 
 	"github.com/duplex-websocket/duplex/internal/server/config"
+	"github.com/duplex-websocket/duplex/internal/showcase"
 	"github.com/duplex-websocket/duplex/web"
 )
 
@@ -47,7 +47,7 @@ func (n *node) serveHealth(mux *http.ServeMux) {
 // HasDemo reports whether there is a page at /.
 func HasDemo(c *config.Config) bool { return c.Demo == "on" || c.Demo == "auto" && letsAnyoneIn(c) }
 
-// serveDemo adds the chat page, whose service is the hub, and the echo service.
+// serveDemo adds the pages of the showcase with what they need besides the hub, and the echo service.
 func (n *node) serveDemo(mux *http.ServeMux) error {
 	files, err := newPages(web.Files)
 	if err != nil {
@@ -59,17 +59,12 @@ func (n *node) serveDemo(mux *http.ServeMux) error {
 	mux.Handle("/", files)
 	mux.HandleFunc("GET /chat/rooms", n.chat.serveRooms)
 	n.serveSocket(mux, "/echo", echo)
+	n.showcase.Register(mux, func(path string, s showcase.Socket) { n.serveSocket(mux, path, s) })
 	return nil
 }
 
-// socket is a WebSocket service. net/http's server does not see its connections.
-type socket interface {
-	http.Handler
-	Shutdown(ctx context.Context) error
-	Len() int
-}
-
-func (n *node) serveSocket(mux *http.ServeMux, path string, s socket) {
+// serveSocket serves a WebSocket service, whose connections net/http's server does not see.
+func (n *node) serveSocket(mux *http.ServeMux, path string, s showcase.Socket) {
 	n.sockets = append(n.sockets, s)
 	mux.Handle(path, n.gate.socket(s))
 }

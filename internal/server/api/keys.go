@@ -73,16 +73,27 @@ func (a *API) mayUse(c *call) error {
 	if given == "" {
 		return hub.Errorf(codeKeyMissing, `the API needs a key: send it as "Authorization: Bearer KEY" or as "X-API-Key: KEY"`)
 	}
-	hash := sha256.Sum256([]byte(given))
-	right := 0
-	for _, k := range c.rules.keys {
-		right |= subtle.ConstantTimeCompare(hash[:], k[:])
-	}
-	if right == 0 {
+	if !c.rules.isKey(given) {
 		return hub.Errorf(codeKeyInvalid, "the key is none of the API's")
 	}
 	return nil
 }
+
+// isKey compares with every key, in a time that tells nothing about them.
+func (r *rules) isKey(given string) bool {
+	hash := sha256.Sum256([]byte(given))
+	right := 0
+	for _, k := range r.keys {
+		right |= subtle.ConstantTimeCompare(hash[:], k[:])
+	}
+	return right != 0
+}
+
+// IsKey reports whether a key is one of the API's.
+func (a *API) IsKey(given string) bool { return a.rules.Load().isKey(given) }
+
+// HasKeys reports whether the API has any key.
+func (a *API) HasKeys() bool { return len(a.rules.Load().keys) > 0 }
 
 // foreign are headers of requests that a page in a browser sent, or that came through a proxy.
 var foreign = []string{

@@ -1,0 +1,23 @@
+package server
+
+import (
+	"github.com/duplex-websocket/duplex/internal/server/config"
+	"github.com/duplex-websocket/duplex/internal/showcase"
+	"github.com/duplex-websocket/duplex/internal/showcase/scores"
+)
+
+// apps are the server parts of the showcase's pages. A page that only needs topics to be carried has none.
+var apps = []showcase.Maker{
+	scores.New,
+}
+
+// showcaseEnv is what they find around them.
+func (n *node) showcaseEnv(c *config.Config) *showcase.Env {
+	return &showcase.Env{
+		Data: c.Data, Exposed: !isLoopback(c.Listen), Logger: n.logger, Accept: n.acceptOptions(c),
+		Operators: &showcase.Operators{
+			Everybody: func() bool { return n.isOpen() && !n.api.HasKeys() },
+			Valid:     func(key string) bool { return n.api.IsKey(key) },
+		},
+	}
+}
