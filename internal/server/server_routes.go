@@ -49,7 +49,11 @@ func HasDemo(c *config.Config) bool { return c.Demo == "on" || c.Demo == "auto" 
 
 // serveDemo adds the pages of the showcase with what they need besides the hub, and the echo service.
 func (n *node) serveDemo(mux *http.ServeMux) error {
-	files, err := newPages(web.Files)
+	files, err := newPages(web.Pages(), web.Public)
+	if err != nil {
+		return err
+	}
+	source, err := newSource()
 	if err != nil {
 		return err
 	}
@@ -57,6 +61,8 @@ func (n *node) serveDemo(mux *http.ServeMux) error {
 	echo.Accept.InsecureSkipOriginCheck = true // the gate has the check
 	echo.Accept.Limit = n.limit
 	mux.Handle("/", files)
+	mux.HandleFunc("GET /source/list", source.serveList)
+	mux.HandleFunc("GET /source/files/{path...}", source.serveFile)
 	mux.HandleFunc("GET /chat/rooms", n.chat.serveRooms)
 	n.serveSocket(mux, "/echo", echo)
 	n.showcase.Register(mux, func(path string, s showcase.Socket) { n.serveSocket(mux, path, s) })

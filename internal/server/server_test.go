@@ -1,12 +1,14 @@
 package server
 
 import (
+	"compress/gzip"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"io"
@@ -17,6 +19,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -27,12 +30,12 @@ import (
 
 func TestPages(t *testing.T) {
 	address := start(t, Config{})
-	err := fs.WalkDir(web.Files, ".", func(name string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
+	err := fs.WalkDir(web.Pages(), ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || name == "index.html" {
 			return err
 		}
 		response, body := get(t, address+name, nil)
-		want, err := fs.ReadFile(web.Files, name)
+		want, err := fs.ReadFile(web.Pages(), name)
 		if response.StatusCode != 200 || body != string(want) || err != nil {
 			t.Errorf("%s: %d, %d bytes, %v", name, response.StatusCode, len(body), err)
 		}
@@ -71,12 +74,68 @@ func TestPagesThatAreNotThere(t *testing.T) {
 		status       int
 	}{
 		{"GET", "nothing", 404}, {"GET", "web.go", 404}, {"GET", "..%2f..%2fetc/passwd", 404},
-		{"POST", "", 405}, {"DELETE", "main.js", 405}, {"POST", "chat/rooms", 405}, {"HEAD", "main.js", 200},
-		{"GET", "chat", 404}, {"GET", "ws", 426}, {"GET", "echo", 426},
+		{"POST", "", 405}, {"DELETE", "duplex-client.js", 405}, {"POST", "chat/rooms", 405}, {"HEAD", "duplex-client.js", 200},
+		{"GET", "package.json", 404}, {"GET", "src/home/main.ts", 404}, {"GET", "ws", 426}, {"GET", "echo", 426},
 	} {
 		response, _ := request(t, c.method, address+c.path, nil)
 		if response.StatusCode != c.status {
 			t.Errorf("%s /%s: %d, want %d", c.method, c.path, response.StatusCode, c.status)
+		}
+	}
+}
+
+// TestPagesAreCompressed for who takes it: the same bytes, under another ETag.
+func TestPagesAreCompressed(t *testing.T) {
+	address := start(t, Config{})
+	_, want := get(t, address+"shared/style.css", nil)
+	for _, c := range []struct {
+		accepted string
+		gzipped  bool
+	}{{"gzip", true}, {"br, GZIP;q=0.5", true}, {"gzip;q=0", false}, {"gzip; q=0.000", false}, {"br", false}, {"", false}} {
+		response, body := get(t, address+"shared/style.css", http.Header{"Accept-Encoding": {c.accepted}})
+		if got := response.Header.Get("Content-Encoding"); (got == "gzip") != c.gzipped || response.Header.Get("Vary") != "Accept-Encoding" {
+			t.Errorf("%q: encoding %q", c.accepted, got)
+		}
+		if c.gzipped {
+			r, err := gzip.NewReader(strings.NewReader(body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			unpacked, err := io.ReadAll(r)
+			if err != nil || string(unpacked) != want || len(body) > len(want)/2 {
+				t.Errorf("%d bytes became %d, and %d unpacked: %v", len(want), len(body), len(unpacked), err)
+			}
+		} else if body != want {
+			t.Errorf("%q: not the same", c.accepted)
+		}
+		response, _ = get(t, address+"shared/style.css", http.Header{"Accept-Encoding": {c.accepted}, "If-None-Match": {response.Header.Get("ETag")}})
+		if response.StatusCode != http.StatusNotModified {
+			t.Errorf("%q with its ETag: %d", c.accepted, response.StatusCode)
+		}
+	}
+}
+
+// TestSource: a page shows the files that it is made of, and no others.
+func TestSource(t *testing.T) {
+	address := start(t, Config{})
+	_, body := get(t, address+"source/list?page=scores", nil)
+	var list listing
+	if err := json.Unmarshal([]byte(body), &list); err != nil {
+		t.Fatalf("%s: %v", body, err)
+	}
+	if len(list.Files) < 6 || list.Files[0] != "internal/showcase/scores/scores.go" || !slices.Contains(list.Files, "web/src/scores/main.ts") {
+		t.Errorf("files: %q", list.Files)
+	}
+	for _, name := range list.Files {
+		want, err := os.ReadFile(filepath.Join("..", "..", filepath.FromSlash(name)))
+		response, got := get(t, address+"source/files/"+name, nil)
+		if err != nil || got != string(want) || response.Header.Get("Content-Type") != "text/plain; charset=utf-8" || strings.HasSuffix(name, "_test.go") {
+			t.Errorf("%s: %d, %d bytes, %v", name, response.StatusCode, len(got), err)
+		}
+	}
+	for _, path := range []string{"source/list?page=nothing", "source/list", "source/files/go.mod", "source/files/internal/showcase/scores/scores_test.go"} {
+		if response, _ := get(t, address+path, nil); response.StatusCode != http.StatusNotFound {
+			t.Errorf("%s: %d", path, response.StatusCode)
 		}
 	}
 }

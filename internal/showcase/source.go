@@ -1,0 +1,8 @@
+package showcase
+
+import "embed"
+
+// Source is the text of the apps, for the source page.
+//
+//go:embed */*.go
+var Source embed.FS
