@@ -9,13 +9,13 @@ PLATFORMS   ?= darwin/amd64 darwin/arm64 windows/amd64 freebsd/amd64 linux/arm64
 # Modules of their own, so that rivals and their dependencies never reach a user's go.mod.
 NESTED      := interop bench
 # What "make test" runs after deps, in this order.
-STEPS       := fmt vet unit scale chaos-short cross fuzz-short conformance interop browser client-ts bench-test
+STEPS       := fmt vet web-check unit scale chaos-short cross fuzz-short conformance interop browser client-ts bench-test
 
 TALLY_BIN    := $(CURDIR)/build/tally-bin
 export TALLY := $(CURDIR)/build/tally
 
 .DEFAULT_GOAL := help
-.PHONY: help test deps chaos bench clean $(STEPS)
+.PHONY: help test deps web chaos bench clean $(STEPS)
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -78,6 +78,13 @@ client-ts: $(TALLY_BIN) ## the TypeScript client: units, the real server, a real
 
 bench-test: $(TALLY_BIN) ## the tests of the benchmark itself
 	@cd bench && $(TALLY_BIN) go $@ $(GO) test -json -count=1 -timeout 5m ./...
+
+web-check: $(TALLY_BIN) ## check the types of the pages, and that web/dist is what web/src gives
+	@cd web && $(TALLY_BIN) exit $@ npm run --silent check
+
+web: deps ## build web/dist, which is committed, from web/src; and the client for other people's pages
+	@cd clients/typescript && npm run --silent build
+	@cd web && npm run --silent build
 
 chaos: ## every fault that there is, for about 6 minutes, and whether each message is accounted for; FLAGS="-seed 7" and others, see FLAGS=-h
 	@$(GO) run ./chaos $(FLAGS)

@@ -53,7 +53,7 @@ async function show(): Promise<void> {
 /** Comments stand back; more than that a reader does not need. */
 function line(text: string): HTMLElement {
   const comment = /^\s*(\/\/|\/\*|\*|#|<!--)/.test(text);
-  return make('span', comment ? 'line comment' : 'line', text || ' ');
+  return make('span', comment ? 'line comment' : 'line', text);
 }
 
 const failed = () => showError($('error'), t('source.away'));
