@@ -60,8 +60,8 @@ func (o *Operators) admit(session, key string) error {
 
 // newOperators makes the app that takes the keys.
 func newOperators(env *Env) (*App, error) {
-	return &App{Name: "operator", Prefix: Prefix, Requests: map[string]hub.RequestHandler{
-		"operator": Answering(func(_ context.Context, r *hub.Request, question struct{ Key string }) (struct{}, error) {
+	return &App{Name: "operator", Prefix: Prefix + "operator", Requests: map[string]hub.RequestHandler{
+		"": Answering(func(_ context.Context, r *hub.Request, question struct{ Key string }) (struct{}, error) {
 			return struct{}{}, env.Operators.admit(r.Session, question.Key)
 		}),
 	}}, nil
