@@ -30,9 +30,9 @@ after(async () => {
   rmSync(scratch, { recursive: true, force: true });
 });
 
-/** Starts duplex serve; resolves when it accepts connections. */
-export async function startServer(listen = '127.0.0.1:0') {
-  const child = spawn(program, ['serve', '--listen', listen], { stdio: ['ignore', 'pipe', 'inherit'] });
+/** Starts duplex serve, with further arguments; resolves when it accepts connections. */
+export async function startServer(listen = '127.0.0.1:0', args = []) {
+  const child = spawn(program, ['serve', '--listen', listen, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
   const ended = new Promise((resolve) => { child.once('exit', resolve); });
   const server = {
     url: '',
