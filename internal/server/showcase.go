@@ -3,11 +3,13 @@ package server
 import (
 	"github.com/duplex-websocket/duplex/internal/server/config"
 	"github.com/duplex-websocket/duplex/internal/showcase"
+	"github.com/duplex-websocket/duplex/internal/showcase/arena"
 	"github.com/duplex-websocket/duplex/internal/showcase/scores"
 )
 
 // apps are the server parts of the showcase's pages. A page that only needs topics to be carried has none.
 var apps = []showcase.Maker{
+	arena.New,
 	scores.New,
 }
 
