@@ -18,6 +18,7 @@ type Env struct {
 	Data      string       // folder that outlasts the process; empty: there is none
 	Postgres  string       // a connection string, for what may use PostgreSQL; empty: SQLite
 	Exposed   bool         // others than this machine reach the server
+	MaxFrame  int          // bytes of one frame of the session protocol; 0: no app need care
 	Operators *Operators   // who may do more than visitors
 
 	// Accept is for the handshakes of an app's own sockets: the server checks origins and counts connections.

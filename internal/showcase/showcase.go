@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/duplex-websocket/duplex/hub"
 )
@@ -42,6 +43,8 @@ type App struct {
 	Solo func(ctx context.Context)
 
 	Close func() // gives back what New took, after Run and Solo have returned
+
+	claimed atomic.Bool // see Claimed
 }
 
 // Socket is a WebSocket service, such as a *websocket.Server.
@@ -75,15 +78,6 @@ func New(env *Env, makers ...Maker) (*Showcase, error) {
 		s.apps = append(s.apps, app)
 	}
 	return s, nil
-}
-
-// Rules are those of all apps, for the front of hub.Options.Topics.
-func (s *Showcase) Rules() []hub.Rule {
-	var rules []hub.Rule
-	for _, app := range s.apps {
-		rules = append(rules, app.Topics...)
-	}
-	return rules
 }
 
 // Hooks asks first, and then the app whose topic it is.
@@ -131,10 +125,10 @@ func covers(pattern string) bool {
 	return first == ">" || more && (first == "*" || first+"." == Prefix)
 }
 
-// of returns the app that a topic or pattern belongs to, or nil.
+// of returns the app that a topic or pattern belongs to, or nil: also for what is claimed.
 func (s *Showcase) of(topic string) *App {
 	for _, app := range s.apps {
-		if strings.HasPrefix(topic, app.Prefix) {
+		if strings.HasPrefix(topic, app.Prefix) && !app.Claimed() {
 			return app
 		}
 	}
@@ -148,7 +142,7 @@ func (s *Showcase) Start(h *hub.Hub) error {
 	s.end = end
 	for _, app := range s.apps {
 		for method, handler := range app.Requests {
-			if err := h.Handle(app.Prefix+method, handler); err != nil {
+			if err := h.Handle(app.Prefix+method, unlessClaimed(app, handler)); err != nil {
 				return fmt.Errorf("showcase: %s: %w", app.Name, err)
 			}
 		}
