@@ -67,11 +67,12 @@ var table = map[string]row{
 	"socketio":                 {ours: []string{"socketio/engineio", "hub"}},
 	"conformance":              {ours: []string{"websocket", "websocket/protocol", "websocket/deflate"}},
 	"web":                      {},
-	"internal/showcase":        {ours: []string{"hub", "websocket"}},
+	"internal/showcase":        {ours: []string{"hub", "session", "websocket"}},
+	"internal/showcase/quotes": {ours: []string{"hub", "session", "internal/showcase"}},
 	"internal/showcase/arena":  {ours: []string{"hub", "internal/showcase"}},
 	"internal/showcase/scores": {ours: []string{"hub", "internal/showcase"}},
 	"internal/server": {
-		ours: []string{"websocket", "hub", "session", "socketio", "web", "internal/showcase", "internal/showcase/scores", "internal/showcase/arena",
+		ours: []string{"websocket", "hub", "session", "socketio", "web", "internal/showcase", "internal/showcase/quotes", "internal/showcase/scores", "internal/showcase/arena",
 			"internal/server/config", "internal/server/auth", "internal/server/webhook", "internal/server/api"},
 		elsewhere: []string{
 			"github.com/golang-jwt/jwt", "github.com/MicahParks/keyfunc", "github.com/prometheus/client_golang",

@@ -4,12 +4,15 @@ import (
 	"github.com/duplex-websocket/duplex/internal/server/config"
 	"github.com/duplex-websocket/duplex/internal/showcase"
 	"github.com/duplex-websocket/duplex/internal/showcase/arena"
+	"github.com/duplex-websocket/duplex/internal/showcase/quotes"
 	"github.com/duplex-websocket/duplex/internal/showcase/scores"
+	"github.com/duplex-websocket/duplex/session"
 )
 
 // apps are the server parts of the showcase's pages. A page that only needs topics to be carried has none.
 var apps = []showcase.Maker{
 	arena.New,
+	quotes.New,
 	scores.New,
 }
 
@@ -17,6 +20,7 @@ var apps = []showcase.Maker{
 func (n *node) showcaseEnv(c *config.Config) *showcase.Env {
 	return &showcase.Env{
 		Data: c.Data, Exposed: !isLoopback(c.Listen), Logger: n.logger, Accept: n.acceptOptions(c),
+		Sessions: func() session.Options { return n.sessionOptions(n.current().Config) },
 		Operators: &showcase.Operators{
 			Everybody: func() bool { return n.isOpen() && !n.api.HasKeys() },
 			Valid:     func(key string) bool { return n.api.IsKey(key) },

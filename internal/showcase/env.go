@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/duplex-websocket/duplex/hub"
+	"github.com/duplex-websocket/duplex/session"
 	"github.com/duplex-websocket/duplex/websocket"
 )
 
@@ -15,16 +16,20 @@ import (
 type Env struct {
 	Hub *hub.Hub // set by Showcase.Start: not there yet while apps are made
 
-	Data      string       // folder that outlasts the process; empty: there is none
-	Postgres  string       // a connection string, for what may use PostgreSQL; empty: SQLite
-	Exposed   bool         // others than this machine reach the server
-	MaxFrame  int          // bytes of one frame of the session protocol; 0: no app need care
-	Operators *Operators   // who may do more than visitors
+	Data      string     // folder that outlasts the process; empty: there is none
+	Postgres  string     // a connection string, for what may use PostgreSQL; empty: SQLite
+	Exposed   bool       // others than this machine reach the server
+	MaxFrame  int        // bytes of one frame of the session protocol; 0: no app need care
+	Operators *Operators // who may do more than visitors
+
+	// Sessions are the options with which the server serves the hub's sessions, for an app that serves them once more in another way. They are
+	// there when the hub is.
+	Sessions func() session.Options
 
 	// Accept is for the handshakes of an app's own sockets: the server checks origins and counts connections.
 	Accept websocket.AcceptOptions
 
-	Logger    *slog.Logger // required
+	Logger *slog.Logger // required
 
 	mu        sync.Mutex
 	temporary string // stands for Data if that is empty; guarded by mu
