@@ -3,23 +3,27 @@ package server
 import (
 	"github.com/duplex-websocket/duplex/internal/server/config"
 	"github.com/duplex-websocket/duplex/internal/showcase"
+	"github.com/duplex-websocket/duplex/internal/showcase/chat"
 	"github.com/duplex-websocket/duplex/internal/showcase/arena"
 	"github.com/duplex-websocket/duplex/internal/showcase/quotes"
 	"github.com/duplex-websocket/duplex/internal/showcase/scores"
+	"github.com/duplex-websocket/duplex/internal/showcase/support"
 	"github.com/duplex-websocket/duplex/session"
 )
 
 // apps are the server parts of the showcase's pages. A page that only needs topics to be carried has none.
 var apps = []showcase.Maker{
+	chat.New,
 	arena.New,
 	quotes.New,
 	scores.New,
+	support.New,
 }
 
 // showcaseEnv is what they find around them.
 func (n *node) showcaseEnv(c *config.Config) *showcase.Env {
 	return &showcase.Env{
-		Data: c.Data, Exposed: !isLoopback(c.Listen), Logger: n.logger, Accept: n.acceptOptions(c),
+		Data: c.Data, Exposed: !isLoopback(c.Listen), MaxFrame: maxFrame(c), Logger: n.logger, Accept: n.acceptOptions(c),
 		Sessions: func() session.Options { return n.sessionOptions(n.current().Config) },
 		Operators: &showcase.Operators{
 			Everybody: func() bool { return n.isOpen() && !n.api.HasKeys() },
