@@ -11,8 +11,8 @@ import { chromium } from 'playwright-core';
 
 const repository = path.resolve(import.meta.dirname, '..');
 const scratch = mkdtempSync(path.join(tmpdir(), 'duplex-browser-'));
-const program = path.join(scratch, 'duplex');
-execFileSync('go', ['build', '-o', program, './cmd/duplex'], { cwd: repository, stdio: 'inherit' });
+const program = process.env.DUPLEX ?? path.join(scratch, 'duplex'); // "make browser" builds one for all files
+if (!process.env.DUPLEX) execFileSync('go', ['build', '-o', program, './cmd/duplex'], { cwd: repository, stdio: 'inherit' });
 
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',

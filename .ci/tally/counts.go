@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // counts is what a step found.
@@ -150,7 +151,7 @@ func (s *step) save(c counts, err error) error {
 	if writeErr := os.WriteFile(filepath.Join(folder(), s.name), text, 0o666); writeErr != nil {
 		return writeErr
 	}
-	fmt.Fprintf(s.out, "%s: %d passed, %d failed\n", s.name, c.Passed, c.Failed)
+	fmt.Fprintf(s.out, "%s: %d passed, %d failed, in %.0f s\n", s.name, c.Passed, c.Failed, time.Since(s.began).Seconds())
 	if c.Failed > 0 {
 		return errors.New(s.name + " failed")
 	}

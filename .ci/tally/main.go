@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 )
 
 func main() {
@@ -35,7 +36,7 @@ func run(args []string) error {
 	if len(args) < 3 {
 		return errUsage
 	}
-	step := step{name: args[1], out: os.Stdout}
+	step := step{name: args[1], out: os.Stdout, began: time.Now()}
 	if args[0] == "fuzz" {
 		return step.save(step.fuzz(args[2]))
 	}

@@ -15,8 +15,9 @@ import (
 
 // step is one target of the Makefile.
 type step struct {
-	name string
-	out  io.Writer
+	name  string
+	out   io.Writer
+	began time.Time
 }
 
 // command runs a command and counts what it prints.
