@@ -19,6 +19,7 @@ import (
 
 	"github.com/duplex-websocket/duplex/hub"
 	"github.com/duplex-websocket/duplex/internal/server/config"
+	"github.com/duplex-websocket/duplex/internal/wire"
 )
 
 // Config is what Run needs. The zero value listens on 127.0.0.1:8080 without TLS and lets anyone in.
@@ -151,7 +152,11 @@ func (n *node) listen(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(err, public.Close())
 	}
-	n.public = newEndpoint(public, routes, n.certificates.config(), n.logger)
+	secure := n.certificates.config()
+	if secure == nil && HasDemo(settings.Config) {
+		public = wire.Listener{Listener: public} // for the page that shows what passes
+	}
+	n.public = newEndpoint(public, routes, secure, n.logger)
 	if settings.Admin.Listen == "" {
 		return nil
 	}
@@ -232,7 +237,7 @@ type endpoint struct {
 // newEndpoint speaks TLS unless secure is nil.
 func newEndpoint(l net.Listener, routes http.Handler, secure *tls.Config, logger *slog.Logger) *endpoint {
 	return &endpoint{l, &http.Server{
-		Handler: routes, TLSConfig: secure,
+		Handler: routes, TLSConfig: secure, ConnContext: wire.ConnContext,
 		ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
 		ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelDebug), // mostly peers that hang up during TLS
 	}, secure != nil}

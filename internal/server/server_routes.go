@@ -5,6 +5,7 @@ import (
 
 	"github.com/duplex-websocket/duplex/internal/server/config"
 	"github.com/duplex-websocket/duplex/internal/showcase"
+	"github.com/duplex-websocket/duplex/internal/wire"
 	"github.com/duplex-websocket/duplex/web"
 )
 
@@ -72,7 +73,7 @@ func (n *node) serveDemo(mux *http.ServeMux) error {
 // serveSocket serves a WebSocket service, whose connections net/http's server does not see.
 func (n *node) serveSocket(mux *http.ServeMux, path string, s showcase.Socket) {
 	n.sockets = append(n.sockets, s)
-	mux.Handle(path, n.gate.socket(s))
+	mux.Handle(path, n.gate.socket(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.ServeHTTP(wire.Bare(w), r) })))
 }
 
 // connections counts those of all services.

@@ -3,8 +3,9 @@ package server
 import (
 	"github.com/duplex-websocket/duplex/internal/server/config"
 	"github.com/duplex-websocket/duplex/internal/showcase"
-	"github.com/duplex-websocket/duplex/internal/showcase/chat"
 	"github.com/duplex-websocket/duplex/internal/showcase/arena"
+	"github.com/duplex-websocket/duplex/internal/showcase/chat"
+	"github.com/duplex-websocket/duplex/internal/showcase/how"
 	"github.com/duplex-websocket/duplex/internal/showcase/quotes"
 	"github.com/duplex-websocket/duplex/internal/showcase/scores"
 	"github.com/duplex-websocket/duplex/internal/showcase/support"
@@ -13,6 +14,7 @@ import (
 
 // apps are the server parts of the showcase's pages. A page that only needs topics to be carried has none.
 var apps = []showcase.Maker{
+	how.New,
 	chat.New,
 	arena.New,
 	quotes.New,
