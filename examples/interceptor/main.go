@@ -1,4 +1,5 @@
-// Command login checks who comes before the upgrade, and hands the name to the handler.
+// Command interceptor looks at each request before the upgrade, as HandshakeInterceptors of Spring do: it refuses who has no name, and puts
+// the name among the attributes of the connection, where the handler finds it.
 package main
 
 import (
