@@ -60,7 +60,7 @@ func labelOf(m *dto.Metric, name string) string {
 
 func TestMetrics(t *testing.T) {
 	address := start(t, Config{
-		Settings: configured(t, "topics: [{pattern: chat.*, history: {messages: 10}}, {pattern: chat.*}]\n"), Version: "v1.2.3",
+		Settings: configured(t, "demo: off\ntopics: [{pattern: chat.*, history: {messages: 10}}, {pattern: chat.*}]\n"), Version: "v1.2.3",
 	})
 	ann, bob := join(t, address, ""), join(t, address, "")
 	ann.ask(map[string]any{"type": "subscribe", "topic": "chat.lobby"})

@@ -1,4 +1,4 @@
-// Package server is the application: the hub with its sessions at /ws, the chat page with its service, the echo service, what operators
+// Package server is the application: the hub with its sessions at /ws, the pages of the showcase, the echo service, what operators
 // need, and how all of it is listened for, configured anew and stopped. The command and the tests start it through the same
 // Run and RunEcho.
 package server
@@ -26,7 +26,6 @@ import (
 type Config struct {
 	Settings *config.Loaded // what users configure; default: nothing
 	Broker   hub.Broker     // default: what OpenBroker returns, else the hub's own
-	Chat     ChatConfig     // bounds of the chat page
 	Log      io.Writer      // where the log goes; default os.Stderr
 	Version  string         // for the log and the metrics; default "unknown"
 

@@ -32,8 +32,7 @@ type node struct {
 	gate         *gate          // has its own lock
 	auth         *auth.Authenticator
 	hooks        *webhook.Hooks
-	chat         *chat // nil: not served, as is showcase
-	showcase     *showcase.Showcase
+	showcase     *showcase.Showcase // nil: not served
 	limit        *websocket.ConnLimit
 	hub          *hub.Hub
 	sessionKey   []byte // nil: one of this process's own
@@ -83,7 +82,6 @@ func newNode(c Config) (*node, error) {
 		return nil, setupError("webhooks", err)
 	}
 	if HasDemo(settings) {
-		n.chat = newChat(c.Chat.fitting(maxFrame(settings)), n.logger)
 		if n.showcase, err = showcase.New(n.showcaseEnv(settings), apps...); err != nil {
 			return nil, setupError("the showcase", err)
 		}
@@ -93,9 +91,6 @@ func newNode(c Config) (*node, error) {
 			n.showcase.Close()
 		}
 		return nil, setupError("topics", err)
-	}
-	if n.chat != nil {
-		n.chat.hub, n.chat.exposed = n.hub, !isLoopback(settings.Listen)
 	}
 	if n.sessionKey, err = sharedKey(n.life, c.Broker); err != nil {
 		n.close()
@@ -135,8 +130,8 @@ func (n *node) hubOptions(c *config.Config) hub.Options {
 		Topics: n.rules(c), Broker: n.config.Broker, Hooks: n.hooks.HubHooks(), Logger: n.logger,
 		MaxSubscriptions: c.Limits.Subscriptions, MaxRequests: c.Limits.Requests,
 	}
-	if n.chat != nil {
-		o.Hooks = n.chat.hooks(n.showcase.Hooks(o.Hooks))
+	if n.showcase != nil {
+		o.Hooks = n.showcase.Hooks(o.Hooks)
 	}
 	if n.metrics != nil {
 		o.Meter = n.metrics.meter()
@@ -144,18 +139,22 @@ func (n *node) hubOptions(c *config.Config) hub.Options {
 	return o
 }
 
-// rules are those of the showcase, of the chat and of the configuration.
+// rules are those of the showcase and of the configuration.
 func (n *node) rules(c *config.Config) []hub.Rule {
-	if n.chat == nil {
+	if n.showcase == nil {
 		return c.Rules()
 	}
-	return append(n.showcase.Rules(), n.chat.rules(c.Rules())...)
+	return n.showcase.Rules(c.Rules()...)
 }
 
-// maxFrame makes room for pictures where the chat is served and nobody has said how large a frame may be.
+// demoFrame is the largest frame of the session protocol where the showcase is served and nothing else is configured: a picture of 8 MiB
+// as base64, which is how mini-programs read files.
+const demoFrame = 11 << 20
+
+// maxFrame makes room for pictures where the showcase is served and nobody has said how large a frame may be.
 func maxFrame(c *config.Config) int {
 	if HasDemo(c) && c.Limits.Frame == config.Default().Limits.Frame {
-		return chatFrame
+		return demoFrame
 	}
 	return int(c.Limits.Frame)
 }

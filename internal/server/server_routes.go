@@ -64,7 +64,6 @@ func (n *node) serveDemo(mux *http.ServeMux) error {
 	mux.Handle("/", files)
 	mux.HandleFunc("GET /source/list", source.serveList)
 	mux.HandleFunc("GET /source/files/{path...}", source.serveFile)
-	mux.HandleFunc("GET /chat/rooms", n.chat.serveRooms)
 	n.serveSocket(mux, "/echo", echo)
 	n.showcase.Register(mux, func(path string, s showcase.Socket) { n.serveSocket(mux, path, s) })
 	return nil

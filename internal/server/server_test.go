@@ -140,12 +140,31 @@ func TestSource(t *testing.T) {
 	}
 }
 
+// TestChat: the chat is there, as docs/chat.md says: with rooms, whose pictures fit into frames, unless the configuration has rules for chat.…
+func TestChat(t *testing.T) {
+	address := start(t, Config{Settings: configured(t, "limits: {frame: 100KiB}\n")})
+	if _, body := get(t, address+"chat/rooms", nil); !strings.Contains(body, `"picture":36864`) || !strings.Contains(body, `"lobby"`) {
+		t.Error(body)
+	}
+	number := map[string]any{"type": "publish", "topic": "chat.lobby", "data": 7}
+	if reply := join(t, address, "").ask(number); reply["code"] != "chat.bad-message" {
+		t.Errorf("%v", reply)
+	}
+	claimed := start(t, Config{Settings: configured(t, "topics: [{pattern: chat.orders}]\n")})
+	if reply := join(t, claimed, "").ask(number); reply["type"] != "reply" {
+		t.Errorf("%v", reply)
+	}
+}
+
 func TestShutdownDrains(t *testing.T) {
 	address, stop := startStoppable(t, Config{})
-	ann := enter(t, address, "Ann", "lobby")
+	ann := join(t, address, "")
 	stopped := make(chan struct{})
 	go func() { defer close(stopped); stop() }()
-	ann.expectClose(websocket.StatusServiceRestart)
+	ann.await("disconnect")
+	if _, err := ann.next(); websocket.CloseStatus(err) != websocket.StatusServiceRestart {
+		t.Errorf("closed with %v", err)
+	}
 	<-stopped
 	if _, err := net.Dial("tcp", strings.TrimSuffix(strings.TrimPrefix(address, "http://"), "/")); err == nil {
 		t.Error("the port is still open")

@@ -122,3 +122,11 @@ func (s *source) serveFile(w http.ResponseWriter, r *http.Request) {
 	header.Set("Cache-Control", "no-cache")
 	_, _ = w.Write(content)
 }
+
+func mustJSON(v any) []byte {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(fmt.Sprintf("%T: %v", v, err)) // only ever called with what has a form in JSON
+	}
+	return b
+}

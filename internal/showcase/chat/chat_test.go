@@ -1,4 +1,4 @@
-package server
+package chat
 
 import (
 	"bytes"
@@ -13,13 +13,15 @@ import (
 	"time"
 
 	"github.com/duplex-websocket/duplex/hub"
+	"github.com/duplex-websocket/duplex/internal/showcase"
+	"github.com/duplex-websocket/duplex/internal/showcase/picture"
 	"github.com/duplex-websocket/duplex/websocket"
 )
 
-func TestChat(t *testing.T) {
-	address := start(t, Config{})
-	ann := enter(t, address, "Ann", "lobby")
-	bob := enter(t, address, "小伟 B.", "lobby")
+func TestConversation(t *testing.T) {
+	at := start(t, Options{})
+	ann := enter(t, at, "Ann", "lobby")
+	bob := enter(t, at, "小伟 B.", "lobby")
 	if f := ann.expect("join"); f.Info.Name != "小伟 B." {
 		t.Errorf("join: %+v", f)
 	}
@@ -27,7 +29,7 @@ func TestChat(t *testing.T) {
 	if present.Count != 2 || len(present.Users) != 2 {
 		t.Errorf("present: %+v", present)
 	}
-	other := enter(t, address, "Ann", "茶馆") // the same name in another room
+	other := enter(t, at, "Ann", "茶馆") // the same name in another room
 	const markup = `<b>& "quotes"</b> 🎉`
 	ann.text("lobby", markup)
 	for _, v := range []*visitor{ann, bob} {
@@ -45,13 +47,13 @@ func TestChat(t *testing.T) {
 	other.expectText("Ann", "alone") // and nothing of the lobby before it
 }
 
-func TestChatAdmission(t *testing.T) {
-	address := start(t, Config{Chat: ChatConfig{RoomMembers: 2}})
-	ann := enter(t, address, "Ann", "lobby")
+func TestAdmission(t *testing.T) {
+	at := start(t, Options{RoomMembers: 2})
+	ann := enter(t, at, "Ann", "lobby")
 	ann.goInto("full")
-	enter(t, address, "Bob", "full")
+	enter(t, at, "Bob", "full")
 	ann.expect("join")
-	enter(t, address, "", "guests") // without a name: its user is one
+	enter(t, at, "", "guests") // without a name: its user is one
 	for _, c := range []struct {
 		room, name string
 		code       hub.Code
@@ -66,7 +68,7 @@ func TestChatAdmission(t *testing.T) {
 		{"lobby", "~8f2kq0a1", codeNameMalformed}, {"lobby", strings.Repeat("n", 25), codeNameMalformed},
 	} {
 		t.Run(fmt.Sprintf("%.10q %.10q", c.room, c.name), func(t *testing.T) {
-			v := visit(t, address, c.name)
+			v := visit(t, at, c.name)
 			wantRefused(t, "subscribe", v.subscribe("chat."+c.room), c.code)
 			v.leave()
 			if c.room == "lobby" && c.code == "" {
@@ -75,37 +77,36 @@ func TestChatAdmission(t *testing.T) {
 			}
 		})
 	}
-	wantRefused(t, "an empty name", visitWith(t, address, map[string]any{"info": map[string]any{"name": ""}}).subscribe("chat.lobby"), codeNameMalformed)
+	wantRefused(t, "an empty name", visitWith(t, at, map[string]any{"info": map[string]any{"name": ""}}).subscribe("chat.lobby"), codeNameMalformed)
 }
 
-// TestChatPatterns: where others reach the server, nobody listens to rooms unseen.
-func TestChatPatterns(t *testing.T) {
+// TestPatterns: where others reach the server, nobody listens to rooms unseen.
+func TestPatterns(t *testing.T) {
 	patterns := map[string]hub.Code{
 		">": hub.CodeForbidden, "*.*": hub.CodeForbidden, "*.lobby": hub.CodeForbidden, "*.>": hub.CodeForbidden, "chat.>": hub.CodeForbidden,
-		"news.*": "", "chat.a.*": "", "*": "",
+		"chat.*": hub.CodeForbidden, "chat.*.live": hub.CodeForbidden, "chat.a.*": hub.CodeForbidden, "news.*": "", "*": "",
 	}
-	here := visit(t, start(t, Config{}), "Ann")
-	there := visit(t, start(t, Config{Settings: configured(t, "listen: :0\ninsecure-anonymous: true\n")}), "Ann")
+	here := visit(t, start(t, Options{}), "Ann")
+	there := visit(t, startWith(t, Options{}, &showcase.Env{Exposed: true}, nil), "Ann")
 	for pattern, code := range patterns {
 		wantRefused(t, pattern+" on this machine", here.subscribe(pattern), "")
 		wantRefused(t, pattern, there.subscribe(pattern), code)
 	}
-	c := newChat(ChatConfig{}, quiet)
-	c.exposed = true
-	if err := c.subscribe(&hub.SubscribeCall{Topic: ">", Identity: &hub.Identity{User: "ann"}}); err != nil {
+	c := newChat(&showcase.Env{Exposed: true}, Options{})
+	if err := c.subscribe(&hub.SubscribeCall{Topic: "chat.>", Identity: &hub.Identity{User: "ann"}}); err != nil {
 		t.Errorf("with a token: %v", err)
 	}
 }
 
-// TestChatNamesAtOnce: of many who come under one name in the same moment, one gets in.
-func TestChatNamesAtOnce(t *testing.T) {
-	address := start(t, Config{})
+// TestNamesAtOnce: of many who come under one name in the same moment, one gets in.
+func TestNamesAtOnce(t *testing.T) {
+	at := start(t, Options{})
 	for round := range 5 {
 		room := fmt.Sprint("room-", round)
 		codes := make([]string, 12)
 		everybody := make([]*visitor, len(codes))
 		for i := range everybody {
-			everybody[i] = visit(t, address, []string{"Ann", "ANN"}[i%2])
+			everybody[i] = visit(t, at, []string{"Ann", "ANN"}[i%2])
 		}
 		var all sync.WaitGroup
 		for i, v := range everybody {
@@ -122,17 +123,17 @@ func TestChatNamesAtOnce(t *testing.T) {
 	}
 }
 
-// TestChatNamesAreFreed: by whoever leaves, and by whoever reserved one and did not get in.
-func TestChatNamesAreFreed(t *testing.T) {
-	address := start(t, Config{})
-	ann := enter(t, address, "Ann", "lobby")
+// TestNamesAreFreed: by whoever leaves, and by whoever reserved one and did not get in.
+func TestNamesAreFreed(t *testing.T) {
+	at := start(t, Options{})
+	ann := enter(t, at, "Ann", "lobby")
 	wantRefused(t, "twice", ann.subscribe("chat.lobby"), hub.CodeAlreadySubscribed)
 	if f := ann.ask(map[string]any{"type": "unsubscribe", "topic": "chat.lobby"}); f.Type != "reply" {
 		t.Fatal(f.Code)
 	}
-	enter(t, address, "Ann", "lobby")
+	enter(t, at, "Ann", "lobby")
 
-	c := newChat(ChatConfig{}, quiet)
+	c := newChat(&showcase.Env{}, Options{})
 	ctx, end := context.WithCancel(t.Context())
 	for range 2 { // the second is another tab
 		if others, err := c.reserve(ctx, "chat.lobby", "ann", "~1"); err != nil || len(others) != 0 {
@@ -165,31 +166,31 @@ func TestChatNamesAreFreed(t *testing.T) {
 	}
 }
 
-// TestChatTakeover: the network lost a connection, and only the tab knows.
-func TestChatTakeover(t *testing.T) {
-	address := start(t, Config{})
-	old := enter(t, address, "Ann", "lobby")
-	bob := enter(t, address, "Bob", "lobby")
+// TestTakeover: the network lost a connection, and only the tab knows.
+func TestTakeover(t *testing.T) {
+	at := start(t, Options{})
+	old := enter(t, at, "Ann", "lobby")
+	bob := enter(t, at, "Bob", "lobby")
 	old.expect("join")
-	now := visitWith(t, address, map[string]any{"resume": old.resume, "info": map[string]any{"name": "Ann"}})
+	now := visitWith(t, at, map[string]any{"resume": old.resume, "info": map[string]any{"name": "Ann"}})
 	wantRefused(t, "the same tab", now.subscribe("chat.lobby"), "")
 	old.expectClose(4409)
 	now.text("lobby", "back")
 	bob.expectText("Ann", "back") // and no leave and join before it
 	now.expectText("Ann", "back")
-	wantRefused(t, "another", visitWith(t, address, map[string]any{"resume": old.resume + "x", "info": map[string]any{"name": "Ann"}}).subscribe("chat.lobby"), codeNameTaken)
+	wantRefused(t, "another", visitWith(t, at, map[string]any{"resume": old.resume + "x", "info": map[string]any{"name": "Ann"}}).subscribe("chat.lobby"), codeNameTaken)
 }
 
-// TestChatSpeaking: who has chosen a name speaks only where it holds it.
-func TestChatSpeaking(t *testing.T) {
-	address := start(t, Config{})
-	ann := enter(t, address, "Ann", "lobby")
-	impostor := visit(t, address, "Ann")
+// TestSpeaking: who has chosen a name speaks only where it holds it.
+func TestSpeaking(t *testing.T) {
+	at := start(t, Options{})
+	ann := enter(t, at, "Ann", "lobby")
+	impostor := visit(t, at, "Ann")
 	wantRefused(t, "an impostor", impostor.say("lobby", "hi"), codeNotHere)
 	wantRefused(t, "a picture of an impostor", impostor.sendPicture("lobby", "", sample("image/png", 100)), codeNotHere)
 	wantRefused(t, "a malformed room", impostor.say("a+b", "hi"), codeRoomMalformed)
 	wantRefused(t, "other topics", impostor.say("lobby.side", 1), "")
-	if f := visit(t, address, "").say("lobby", "hello"); f.Type != "reply" {
+	if f := visit(t, at, "").say("lobby", "hello"); f.Type != "reply" {
 		t.Errorf("a guest without a name: %s", f.Code)
 	}
 	if f := ann.expect("message"); f.From.Info.Name != "" || string(f.Data) != `"hello"` {
@@ -197,34 +198,34 @@ func TestChatSpeaking(t *testing.T) {
 	}
 }
 
-func TestChatPictures(t *testing.T) {
-	address := start(t, Config{})
-	ann, bob := enter(t, address, "Ann", "lobby"), enter(t, address, "Bob", "lobby")
+func TestPictures(t *testing.T) {
+	at := start(t, Options{})
+	ann, bob := enter(t, at, "Ann", "lobby"), enter(t, at, "Bob", "lobby")
 	ann.expect("join")
 	for i, mime := range pictureTypes {
-		picture := sample(mime, 1<<20*i)
-		if f := ann.sendPicture("lobby", "<holiday>.svg", picture); f.Type != "reply" || f.Offset == 0 {
+		photo := sample(mime, 1<<20*i)
+		if f := ann.sendPicture("lobby", "<holiday>.svg", photo); f.Type != "reply" || f.Offset == 0 {
 			t.Errorf("%s: %s", mime, f.Code)
 		}
 		f := bob.expect("message")
-		if f.From.Info.Name != "Ann" || f.Meta != (pictureMeta{"<holiday>.svg", mime}) || !bytes.Equal(f.picture, picture) {
+		if f.From.Info.Name != "Ann" || f.Meta != (pictureMeta{Name: "<holiday>.svg", MIME: mime, Width: 40, Height: 30}) || !bytes.Equal(f.picture, photo) {
 			t.Errorf("%s: got %+v from %q, %d bytes", mime, f.Meta, f.From.Info.Name, len(f.picture))
 		}
 	}
 }
 
-// TestChatPicturesAsBase64 sends what a uni-app or WeChat page does.
-func TestChatPicturesAsBase64(t *testing.T) {
-	address := start(t, Config{})
-	ann, bob := enter(t, address, "Ann", "lobby"), enter(t, address, "Bob", "lobby")
+// TestPicturesAsBase64 sends what a uni-app or WeChat page does.
+func TestPicturesAsBase64(t *testing.T) {
+	at := start(t, Options{Picture: picture.Limits{Bytes: 2 << 20}})
+	ann, bob := enter(t, at, "Ann", "lobby"), enter(t, at, "Bob", "lobby")
 	ann.expect("join")
-	picture := sample("image/png", 1000)
-	std := base64.StdEncoding.EncodeToString(picture)
+	photo := sample("image/png", 1000)
+	std := base64.StdEncoding.EncodeToString(photo)
 	for name, data := range map[string]string{
 		"plain":     std,
 		"data URL":  "data:image/jpeg;base64," + std, // the type is taken from the bytes
 		"unpadded":  strings.TrimRight(std, "="),
-		"URL-safe":  base64.URLEncoding.EncodeToString(picture),
+		"URL-safe":  base64.URLEncoding.EncodeToString(photo),
 		"in lines":  std[:76] + "\r\n" + std[76:] + "\n",
 		"with name": std,
 	} {
@@ -232,12 +233,12 @@ func TestChatPicturesAsBase64(t *testing.T) {
 			t.Errorf("%s: %s", name, f.Code)
 		}
 		for _, v := range []*visitor{ann, bob} {
-			if f := v.expect("message"); f.Meta != (pictureMeta{name, "image/png"}) || !bytes.Equal(f.picture, picture) || f.Data != nil {
+			if f := v.expect("message"); f.Meta != (pictureMeta{Name: name, MIME: "image/png", Width: 40, Height: 30}) || !bytes.Equal(f.picture, photo) || f.Data != nil {
 				t.Errorf("%s: got %+v, %d bytes", name, f.Meta, len(f.picture))
 			}
 		}
 	}
-	large := sample("image/jpeg", 8<<20)
+	large := sample("image/jpeg", 2<<20)
 	ann.patience, bob.patience = 6*patience, 6*patience // the race detector makes reading so much JSON slow
 	if f := ann.say("lobby", map[string]any{"picture": base64.StdEncoding.EncodeToString(large)}); f.Type != "reply" {
 		t.Fatal(f.Code)
@@ -247,10 +248,10 @@ func TestChatPicturesAsBase64(t *testing.T) {
 	}
 }
 
-// TestChatBadMessages sends what cannot be passed on: the sender alone is told, and the conversation goes on.
-func TestChatBadMessages(t *testing.T) {
-	address := start(t, Config{Chat: ChatConfig{PictureBytes: 1000, MessageBurst: 100}})
-	ann, bob := enter(t, address, "Ann", "lobby"), enter(t, address, "Bob", "lobby")
+// TestBadMessages sends what cannot be passed on: the sender alone is told, and the conversation goes on.
+func TestBadMessages(t *testing.T) {
+	at := start(t, Options{Picture: picture.Limits{Bytes: 1000}, MessageBurst: 100})
+	ann, bob := enter(t, at, "Ann", "lobby"), enter(t, at, "Bob", "lobby")
 	ann.expect("join")
 	for name, c := range map[string]struct {
 		data any
@@ -288,15 +289,15 @@ func TestChatBadMessages(t *testing.T) {
 	bob.expectText("Ann", strings.Repeat("🎉", 4000)) // and nothing before it
 }
 
-func TestChatHistory(t *testing.T) {
-	address := start(t, Config{Chat: ChatConfig{HistoryMessages: 3, HistoryBytes: 5000}})
-	ann := enter(t, address, "Ann", "lobby")
+func TestHistory(t *testing.T) {
+	at := start(t, Options{HistoryMessages: 3, HistoryBytes: 5000})
+	ann := enter(t, at, "Ann", "lobby")
 	for i := range 4 {
 		ann.text("lobby", fmt.Sprint("text ", i))
 	}
 	ann.sendPicture("lobby", "", sample("image/gif", 2000))
 	ann.ask(map[string]any{"type": "unsubscribe", "topic": "chat.lobby"})
-	bob := enter(t, address, "Bob", "lobby") // nobody is there any more, but what was said
+	bob := enter(t, at, "Bob", "lobby") // nobody is there any more, but what was said
 	bob.sendRaw(websocket.Text, []byte(`{"type":"history","id":99,"topic":"chat.lobby","limit":50}`))
 	bob.expectText("Ann", "text 2")
 	bob.expectText("Ann", "text 3")
@@ -306,10 +307,10 @@ func TestChatHistory(t *testing.T) {
 	bob.expect("reply")
 }
 
-// TestChatRetries sends a message twice, as a client does that lost the connection before it heard of the first.
-func TestChatRetries(t *testing.T) {
-	address := start(t, Config{})
-	ann, bob := enter(t, address, "Ann", "lobby"), enter(t, address, "Bob", "lobby")
+// TestRetries sends a message twice, as a client does that lost the connection before it heard of the first.
+func TestRetries(t *testing.T) {
+	at := start(t, Options{})
+	ann, bob := enter(t, at, "Ann", "lobby"), enter(t, at, "Bob", "lobby")
 	publish := map[string]any{"type": "publish", "topic": "chat.lobby", "messageId": "one", "data": map[string]any{"text": "once"}}
 	if f := bob.ask(publish); f.Duplicate {
 		t.Error("the first is a duplicate")
@@ -323,16 +324,16 @@ func TestChatRetries(t *testing.T) {
 	ann.expectText("Bob", "next")
 }
 
-func TestChatRates(t *testing.T) {
-	address := start(t, Config{Chat: ChatConfig{MessageBurst: 3, MessageRate: 0.001, ByteBurst: 50_000, ByteRate: 10_000}})
-	ann := enter(t, address, "Ann", "lobby")
+func TestRates(t *testing.T) {
+	at := start(t, Options{MessageBurst: 3, MessageRate: 0.001, ByteBurst: 50_000, ByteRate: 10_000})
+	ann := enter(t, at, "Ann", "lobby")
 	for i := range 3 {
 		ann.text("lobby", fmt.Sprint(i))
 	}
 	if f := ann.say("lobby", "more"); f.Code != "rate" || f.Retry < 1000 {
 		t.Errorf("a fourth message: %+v", f)
 	}
-	bob := enter(t, address, "Bob", "lobby") // has a rate of his own
+	bob := enter(t, at, "Bob", "lobby") // has a rate of his own
 	bob.goInto("tea-house")
 	if f := bob.sendPicture("lobby", "", sample("image/png", 45_000)); f.Type != "reply" {
 		t.Error(f.Code)
@@ -366,101 +367,80 @@ func TestBucket(t *testing.T) {
 	}
 }
 
-// TestChatVolumesAreBounded: sessions that have been idle make room for others.
-func TestChatVolumesAreBounded(t *testing.T) {
-	c := newChat(ChatConfig{ByteRate: 1, ByteBurst: 10}, quiet)
+// TestRationsAreBounded: sessions that have been idle make room for others.
+func TestRationsAreBounded(t *testing.T) {
+	r := newRations(1, 10)
 	now := time.Unix(1000, 0)
-	for i := range maxVolumes {
-		if wait := c.book(fmt.Sprint(i), 5, now); wait != 0 {
+	for i := range maxRations {
+		if wait := r.take(fmt.Sprint(i), 5, now); wait != 0 {
 			t.Fatal(wait)
 		}
 	}
-	if wait := c.book("more", 1, now); wait == 0 || len(c.volumes) != maxVolumes {
-		t.Errorf("%v, %d sessions", wait, len(c.volumes))
+	if wait := r.take("more", 1, now); wait == 0 || len(r.all) != maxRations {
+		t.Errorf("%v, %d sessions", wait, len(r.all))
 	}
-	if wait := c.book("more", 1, now.Add(5*time.Second)); wait != 0 || len(c.volumes) != 1 {
-		t.Errorf("%v, %d sessions", wait, len(c.volumes))
+	if wait := r.take("more", 1, now.Add(5*time.Second)); wait != 0 || len(r.all) != 1 {
+		t.Errorf("%v, %d sessions", wait, len(r.all))
 	}
 }
 
-func TestChatRooms(t *testing.T) {
-	address := start(t, Config{Chat: ChatConfig{Rooms: []string{"lobby", "tea"}}})
-	enter(t, address, "Ann", "lobby")
-	enter(t, address, "Ann", "secret")
-	response, body := get(t, address+"chat/rooms", nil)
+func TestRooms(t *testing.T) {
+	at := start(t, Options{Rooms: []string{"lobby", "tea"}})
+	enter(t, at, "Ann", "lobby")
+	enter(t, at, "Ann", "secret")
+	header, body := at.get(t, "chat/rooms")
 	const want = `{"limits":{"text":4000,"picture":8388608},"rooms":[{"name":"lobby","members":1},{"name":"tea","members":0}]}` + "\n"
-	if body != want || response.Header.Get("Content-Type") != "application/json" || response.Header.Get("Cache-Control") != "no-store" {
-		t.Errorf("rooms: %s %v", body, response.Header)
+	if body != want || header.Get("Content-Type") != "application/json" || header.Get("Cache-Control") != "no-store" {
+		t.Errorf("rooms: %s %v", body, header)
 	}
 }
 
-// TestChatSmallFrames: pictures are no larger than the frames that are configured.
-func TestChatSmallFrames(t *testing.T) {
-	address := start(t, Config{Settings: configured(t, "limits: {frame: 100KiB}\n")})
-	if _, body := get(t, address+"chat/rooms", nil); !strings.Contains(body, fmt.Sprint(`"picture":`, 100<<10-frameOverhead)) {
+// TestSmallFrames: pictures are no larger than the frames that are configured.
+func TestSmallFrames(t *testing.T) {
+	at := startWith(t, Options{}, &showcase.Env{MaxFrame: 100 << 10}, nil)
+	if _, body := at.get(t, "chat/rooms"); !strings.Contains(body, fmt.Sprint(`"picture":`, 100<<10-frameOverhead)) {
 		t.Error(body)
 	}
-	ann := enter(t, address, "Ann", "lobby")
+	ann := enter(t, at, "Ann", "lobby")
 	ann.sendRaw(websocket.Binary, make([]byte, 101<<10))
 	ann.expectClose(websocket.StatusMessageTooBig)
 }
 
-// TestChatSlowReader has somebody in the room who reads nothing: the others never wait for it, and what waits for it is bounded.
-func TestChatSlowReader(t *testing.T) {
+// TestSlowReader has somebody in the room who reads nothing: the others never wait for it, and what waits for it is bounded.
+func TestSlowReader(t *testing.T) {
 	const size, count = 1 << 20, 24
-	address := start(t, Config{
-		Settings: configured(t, "metrics: true\n"),
-		Chat:     ChatConfig{PictureBytes: size, HistoryBytes: size, MessageBurst: 100, ByteBurst: 1 << 30},
-	})
-	ann := enter(t, address, "Ann", "lobby")
-	enter(t, address, "Slow", "lobby")
-	bob := enter(t, address, "Bob", "lobby")
+	at := start(t, Options{Picture: picture.Limits{Bytes: size}, HistoryBytes: size, MessageBurst: 100, ByteBurst: 1 << 30})
+	ann := enter(t, at, "Ann", "lobby")
+	enter(t, at, "Slow", "lobby")
+	bob := enter(t, at, "Bob", "lobby")
 	ann.expect("join")
 	ann.expect("join")
-	picture := sample("image/jpeg", size)
+	photo := sample("image/jpeg", size)
 	for range count {
-		if f := ann.sendPicture("lobby", "", picture); f.Type != "reply" {
+		if f := ann.sendPicture("lobby", "", photo); f.Type != "reply" {
 			t.Fatal(f.Code)
 		}
-		if f := bob.expect("message"); !bytes.Equal(f.picture, picture) {
+		if f := bob.expect("message"); !bytes.Equal(f.picture, photo) {
 			t.Fatal("a picture is damaged")
 		}
 	}
-	_, figures := get(t, address+"metrics", nil)
-	if !strings.Contains(figures, `duplex_dropped_total{rule="chat.*"}`) || strings.Contains(figures, `duplex_dropped_total{rule="chat.*"} 0`) {
-		t.Error("nothing was dropped for the one who does not read")
+	if stats := at.hub.Stats(); stats.Rules[0].Pattern != roomPattern || stats.Rules[0].Dropped == 0 {
+		t.Errorf("nothing was dropped for the one who does not read: %+v", stats.Rules)
 	}
 }
 
-// TestChatClaimed: rules of one's own for chat.… take these topics from the chat.
-func TestChatClaimed(t *testing.T) {
-	address := start(t, Config{Settings: configured(t, "topics: [{pattern: chat.orders}]\n")})
-	v := visit(t, address, "<any>")
-	for _, topic := range []string{"chat.orders", "chat.>"} {
+// TestClaimed: rules of one's own for chat.… take these topics from the chat.
+func TestClaimed(t *testing.T) {
+	at := startWith(t, Options{}, &showcase.Env{}, []hub.Rule{{Pattern: "chat.orders"}, {Pattern: "chat.>", TopicOptions: hub.TopicOptions{HistoryMessages: 10}}})
+	v := visit(t, at, "<any>")
+	for _, topic := range []string{"chat.orders", "chat.>", "chat.lobby.live"} {
 		wantRefused(t, topic, v.ask(map[string]any{"type": "subscribe", "topic": topic}), "")
 	}
 	wantRefused(t, "any data", v.say("orders", 17), "")
-
-	c := newChat(ChatConfig{}, quiet)
-	rules := c.rules([]hub.Rule{{Pattern: ">"}})
-	if len(rules) != 2 || rules[0].Pattern != roomPattern {
-		t.Errorf("%+v", rules)
+	wantRefused(t, "a search", v.request("search", map[string]any{"room": "a", "text": "b"}, nil), hub.CodeUnknownMethod)
+	if _, body := at.get(t, "chat/rooms"); !strings.Contains(body, `"members":0`) {
+		t.Error(body)
 	}
-	if _, err := hub.New(hub.Options{Topics: rules}); err != nil {
-		t.Error(err)
-	}
-}
-
-// TestChatHooksComeLast: what another hook refuses, the chat is not asked about.
-func TestChatHooksComeLast(t *testing.T) {
-	refusal := hub.Errorf(hub.CodeForbidden, "no")
-	hooks := newChat(ChatConfig{}, quiet).hooks(hub.Hooks{
-		Subscribe: func(*hub.SubscribeCall) error { return refusal }, Publish: func(*hub.PublishCall) error { return refusal },
-	})
-	if err := hooks.Subscribe(&hub.SubscribeCall{Topic: "chat.*"}); err != refusal {
-		t.Error(err)
-	}
-	if err := hooks.Publish(&hub.PublishCall{Topic: "chat.a+b"}); err != refusal {
-		t.Error(err)
-	}
+	at = startWith(t, Options{}, &showcase.Env{}, []hub.Rule{{Pattern: ">"}})
+	wantRefused(t, "any data where the chat is not meant", enter(t, at, "Ann", "lobby").say("lobby", 17), codeBadMessage)
 }

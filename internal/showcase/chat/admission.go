@@ -1,22 +1,18 @@
-package server
+package chat
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/duplex-websocket/duplex/hub"
+	"github.com/duplex-websocket/duplex/internal/showcase"
 )
 
-const (
-	maxNameRunes = 24
-	maxRoomRunes = 32
-)
+const maxRoomRunes = 32
 
 // reservation holds a name in a room for somebody whose presence does not hold it yet.
 type reservation struct {
@@ -29,24 +25,39 @@ type reservation struct {
 // held only until the command has been worked through.
 func (c *chat) subscribe(call *hub.SubscribeCall) error {
 	if strings.ContainsAny(call.Topic, "*>") {
-		if c.exposed && call.Identity.Anonymous && !c.claimed.Load() && meetsRooms(call.Topic) {
+		if c.env.Exposed && call.Identity.Anonymous {
 			return hub.Errorf(hub.CodeForbidden, "%s matches rooms of the chat, which nobody hears without being seen there: "+
 				"subscribe to them one by one, or with a token", call.Topic)
 		}
 		return nil
 	}
-	room, ok := c.roomOf(call.Topic)
+	at, ok := placeOf(call.Topic)
 	if !ok {
 		return nil
 	}
-	if problem := roomProblem(room); problem != "" {
+	if problem := roomProblem(at.room); problem != "" {
 		return hub.Errorf(codeRoomMalformed, "%s", problem)
 	}
-	name, chosen := shownName(call.Identity.User, call.Identity.Info)
-	if problem := personProblem(name); chosen && call.Identity.Anonymous && problem != "" {
+	switch at.part {
+	case live, read:
+		return c.mustBeIn(call.Session, at)
+	case news:
+		c.announcer.want(call.Topic)
+		return nil // it tells that something was said, not what
+	}
+	name, chosen := showcase.ShownName(call.Identity.User, call.Identity.Info)
+	if problem := showcase.NameProblem(name); chosen && call.Identity.Anonymous && problem != "" {
 		return hub.Errorf(codeNameMalformed, "%s", problem)
 	}
-	return c.admit(call, room, name)
+	return c.admit(call, at.room, name)
+}
+
+// mustBeIn refuses a session that is not seen in the room.
+func (c *chat) mustBeIn(session string, at place) error {
+	if c.env.Hub.IsSubscribed(session, at.topic()) {
+		return nil
+	}
+	return hub.Errorf(codeNotHere, "enter %s first: subscribe to %s", at.room, at.topic())
 }
 
 // admit reserves the name, and lets its owner in unless the name or the last place has gone. On several nodes, two who come to two
@@ -57,7 +68,7 @@ func (c *chat) admit(call *hub.SubscribeCall, room, name string) error {
 	if err != nil {
 		return &hub.Error{Code: hub.CodeUnavailable, Message: "it took too long to decide who is called " + name, Retry: time.Second}
 	}
-	present, err := c.hub.Presence(call.Context, call.Topic)
+	present, err := c.env.Hub.Presence(call.Context, call.Topic)
 	if err != nil {
 		return err
 	}
@@ -68,11 +79,11 @@ func (c *chat) admit(call *hub.SubscribeCall, room, name string) error {
 			here = true // another tab, or the same one after the network lost it
 			continue
 		}
-		if other, _ := shownName(u.User, u.Info); strings.ToLower(other) == id {
+		if other, _ := showcase.ShownName(u.User, u.Info); strings.ToLower(other) == id {
 			return hub.Errorf(codeNameTaken, "somebody called %s is in %s already", name, room)
 		}
 	}
-	if !here && present.Count+len(entering) >= c.config.RoomMembers {
+	if !here && present.Count+len(entering) >= c.options.RoomMembers {
 		return hub.Errorf(codeRoomFull, "%s has as many people as it can hold", room)
 	}
 	return nil
@@ -137,7 +148,7 @@ func (c *chat) release(topic, id string, r *reservation) {
 
 // isHere reports whether a user is in a room, and so holds its name there.
 func (c *chat) isHere(ctx context.Context, topic, user string) (bool, error) {
-	present, err := c.hub.Presence(ctx, topic)
+	present, err := c.env.Hub.Presence(ctx, topic)
 	if err != nil {
 		return false, err
 	}
@@ -145,53 +156,15 @@ func (c *chat) isHere(ctx context.Context, topic, user string) (bool, error) {
 	return here, nil
 }
 
-// shownName is how others see a user: the name in its info, or else the user itself, which the server has chosen for who is anonymous.
-func shownName(user string, info []byte) (name string, chosen bool) {
-	var i struct {
-		Name *string `json:"name"`
-	}
-	if json.Unmarshal(info, &i) != nil || i.Name == nil {
-		return user, false
-	}
-	return *i.Name, true
-}
-
-// meetsRooms reports whether a pattern matches topics of rooms.
-func meetsRooms(pattern string) bool {
-	first, rest, more := strings.Cut(pattern, ".")
-	return first == ">" || more && (first == "*" || first+"." == roomPrefix) && (rest == ">" || !strings.Contains(rest, "."))
-}
-
+// roomProblem says what is wrong with the name of a room, or nothing.
 func roomProblem(room string) string {
 	if utf8.RuneCountInString(room) > maxRoomRunes {
 		return fmt.Sprintf("a room's name has at most %d characters", maxRoomRunes)
 	}
 	for _, r := range room {
-		if !isWordRune(r) && r != '-' && r != '_' {
+		if !showcase.IsWordRune(r) && r != '-' && r != '_' {
 			return fmt.Sprintf("a room's name consists of letters, digits, - and _, so %q cannot be in it", r)
 		}
 	}
 	return ""
 }
-
-func personProblem(name string) string {
-	switch {
-	case name == "":
-		return "a name is needed: connect with info {\"name\":\"...\"}"
-	case utf8.RuneCountInString(name) > maxNameRunes:
-		return fmt.Sprintf("a name has at most %d characters", maxNameRunes)
-	case strings.TrimSpace(name) != name || strings.Contains(name, "  "):
-		return "a name neither begins nor ends with a space, and has no two in a row"
-	}
-	if first, _ := utf8.DecodeRuneInString(name); unicode.IsMark(first) || !isWordRune(first) {
-		return "a name begins with a letter or a digit"
-	}
-	for _, r := range name {
-		if !isWordRune(r) && !strings.ContainsRune(" -_.'·", r) {
-			return fmt.Sprintf("a name consists of letters, digits, spaces and - _ . ' ·, so %q cannot be in it", r)
-		}
-	}
-	return ""
-}
-
-func isWordRune(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) || unicode.IsMark(r) }

@@ -1,25 +1,99 @@
-package server
+package chat
 
 import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/duplex-websocket/duplex/hub"
+	"github.com/duplex-websocket/duplex/internal/showcase"
+	"github.com/duplex-websocket/duplex/session"
 	"github.com/duplex-websocket/duplex/websocket"
 )
+
+const patience = 10 * time.Second // how long a test waits for what must come
+
+var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
+
+// site is a server with the chat and nothing else.
+type site struct {
+	url string // ends in /
+	hub *hub.Hub
+}
+
+// start serves the chat until the test ends.
+func start(t *testing.T, o Options) site {
+	return startWith(t, o, &showcase.Env{MaxFrame: 11 << 20}, nil)
+}
+
+// startWith does so in another environment, with further rules from a configuration.
+func startWith(t *testing.T, o Options, env *showcase.Env, configured []hub.Rule) site {
+	t.Helper()
+	env.Logger = quiet
+	all, err := showcase.New(env, With(o))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := hub.New(hub.Options{Topics: all.Rules(configured...), Hooks: all.Hooks(hub.Hooks{}), Logger: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := all.Start(h); err != nil {
+		t.Fatal(err)
+	}
+	sessions := session.New(h, session.Options{MaxFrame: env.MaxFrame, Logger: quiet})
+	mux := http.NewServeMux()
+	mux.Handle("/ws", sessions)
+	all.Register(mux, nil)
+	server := httptest.NewServer(mux)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		if err := sessions.Shutdown(ctx); err != nil {
+			t.Error(err)
+		}
+		server.Close()
+		all.Close()
+		h.Close()
+	})
+	return site{server.URL + "/", h}
+}
+
+// get asks for a page.
+func (s site) get(t *testing.T, path string) (header http.Header, body string) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	all, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.Header, string(all)
+}
 
 // frame is anything that the server sends to somebody in a room.
 type frame struct {
 	Type, Code, Topic, User, MessageID string
+	Epoch, Key                         string
 	ID                                 int
 	Offset                             uint64
 	Time, Retry                        int64
 	Count                              int
-	Duplicate                          bool
+	Duplicate, More                    bool
 	Info                               struct{ Name string }
 	From                               struct{ Info struct{ Name string } }
 	Meta                               pictureMeta
@@ -39,20 +113,20 @@ type visitor struct {
 }
 
 // visit connects with that name, or without one if it is empty.
-func visit(t *testing.T, address, name string) *visitor {
+func visit(t *testing.T, at site, name string) *visitor {
 	t.Helper()
 	connect := map[string]any{}
 	if name != "" {
 		connect["info"] = map[string]any{"name": name}
 	}
-	return visitWith(t, address, connect)
+	return visitWith(t, at, connect)
 }
 
-func visitWith(t *testing.T, address string, connect map[string]any) *visitor {
+func visitWith(t *testing.T, at site, connect map[string]any) *visitor {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	conn, err := websocket.Dial(ctx, strings.Replace(address, "http", "ws", 1)+"ws",
+	conn, err := websocket.Dial(ctx, strings.Replace(at.url, "http", "ws", 1)+"ws",
 		&websocket.DialOptions{Options: websocket.Options{MaxMessage: 32 << 20, Logger: quiet}})
 	if err != nil {
 		t.Fatal(err)
@@ -71,9 +145,9 @@ func visitWith(t *testing.T, address string, connect map[string]any) *visitor {
 }
 
 // enter visits a room, and waits until it is told of its own coming.
-func enter(t *testing.T, address, name, room string) *visitor {
+func enter(t *testing.T, at site, name, room string) *visitor {
 	t.Helper()
-	v := visit(t, address, name)
+	v := visit(t, at, name)
 	v.goInto(room)
 	return v
 }
@@ -212,6 +286,18 @@ func (v *visitor) leave() {
 	}
 }
 
+// request asks the chat, and puts the answer into what it is given.
+func (v *visitor) request(method string, question, into any) frame {
+	v.t.Helper()
+	f := v.ask(map[string]any{"type": "request", "method": "chat." + method, "data": question})
+	if f.Type == "reply" && into != nil {
+		if err := json.Unmarshal(f.Data, into); err != nil {
+			v.t.Fatalf("%s: %s, %v", method, f.Data, err)
+		}
+	}
+	return f
+}
+
 // wantRefused checks the code of an answer.
 func wantRefused(t *testing.T, what string, got frame, code hub.Code) {
 	t.Helper()
@@ -219,3 +305,22 @@ func wantRefused(t *testing.T, what string, got frame, code hub.Code) {
 		t.Errorf("%s: %s %q, want %q", what, got.Type, got.Code, code)
 	}
 }
+
+// sample is a picture of 40 by 30 pixels, as far as headers say it, filled up to a size.
+func sample(mime string, size int) []byte {
+	head := map[string]string{
+		"image/png":  "\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x28\x00\x00\x00\x1e",
+		"image/jpeg": "\xff\xd8\xff\xc0\x00\x11\x08\x00\x1e\x00\x28\x03",
+		"image/gif":  "GIF89a\x28\x00\x1e\x00\x00\x00",
+		"image/webp": "RIFF\x24\x00\x00\x00WEBPVP8X\x0a\x00\x00\x00\x00\x00\x00\x00\x27\x00\x00\x1d\x00\x00",
+		"image/avif": "\x00\x00\x00\x1cftypmif1\x00\x00\x00\x00avifmif1miaf" +
+			"\x00\x00\x00\x30meta\x00\x00\x00\x00\x00\x00\x00\x24iprp\x00\x00\x00\x1cipco\x00\x00\x00\x14ispe\x00\x00\x00\x00\x00\x00\x00\x28\x00\x00\x00\x1e",
+	}[mime]
+	picture := append([]byte(head), make([]byte, max(0, size-len(head)))...)
+	for i := len(head); i < len(picture); i++ {
+		picture[i] = byte(i * 7)
+	}
+	return picture
+}
+
+var pictureTypes = []string{"image/png", "image/jpeg", "image/gif", "image/webp", "image/avif"}

@@ -1,0 +1,185 @@
+package chat
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/duplex-websocket/duplex/hub"
+	"github.com/duplex-websocket/duplex/internal/showcase"
+)
+
+const (
+	newsEvery  = 200 * time.Millisecond // at most so often for each room
+	newsAgain  = 5 * time.Second        // after the hub did not let us listen
+	newsLook   = 30 * time.Second       // between looks whether anybody still wants to know
+	maxWatched = 1000                   // rooms that are looked at for that
+)
+
+// announcer tells in chat.<room>.news that something was said in a room, for pages that show another one: they ask then how much
+// they have not read. It listens to all rooms as any subscriber does, so it knows what really has its place, whoever published it; on each
+// node by itself, as it does no harm to be told twice. While nobody wants to know it does nothing.
+type announcer struct {
+	wanted chan struct{} // has something after somebody has come
+
+	mu      sync.Mutex
+	watched map[string]bool // topics of news that somebody came to; guarded by mu
+}
+
+func newAnnouncer() *announcer {
+	return &announcer{wanted: make(chan struct{}, 1), watched: make(map[string]bool)}
+}
+
+// want notes that somebody comes to a topic of news.
+func (a *announcer) want(topic string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.watched) < maxWatched {
+		a.watched[topic] = true
+	}
+	wake(a.wanted)
+}
+
+func wake(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// announce works until ctx ends.
+func (c *chat) announce(ctx context.Context) {
+	for {
+		select {
+		case <-c.announcer.wanted:
+		case <-ctx.Done():
+			return
+		}
+		if c.app.Claimed() {
+			continue
+		}
+		if err := c.listen(ctx); err != nil && ctx.Err() == nil {
+			c.env.Logger.Debug("what is new in rooms is not announced", "error", err)
+			select {
+			case <-time.After(newsAgain):
+				wake(c.announcer.wanted)
+			case <-ctx.Done():
+			}
+		}
+	}
+}
+
+// listen announces until nobody wants to know any more, or the subscription or ctx ends.
+func (c *chat) listen(ctx context.Context) error {
+	heard := newHeard()
+	self := hub.Identity{User: "chat-news"}
+	s, err := c.env.Hub.Connect(hub.Connecting{Session: self.User, Identity: self, Sink: heard})
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	subscribed, err := s.Subscribe(ctx, roomPattern, hub.SubscribeOptions{})
+	if err != nil {
+		return err
+	}
+	subscribed.Begin()
+	pause, look := time.NewTicker(newsEvery), time.NewTicker(newsLook)
+	defer pause.Stop()
+	defer look.Stop()
+	for {
+		select {
+		case <-heard.some:
+		case <-look.C:
+			if !c.isWanted(ctx) {
+				return nil
+			}
+			continue
+		case <-heard.ended:
+			return hub.ErrEnded
+		case <-ctx.Done():
+			return nil
+		}
+		for topic, offset := range heard.take() {
+			if _, err := showcase.JSON(ctx, c.env.Hub, topic+"."+news, "", map[string]uint64{"offset": offset}); err != nil && ctx.Err() == nil {
+				c.env.Logger.Debug("that something was said is not announced", "topic", topic, "error", err) // the next message will be
+			}
+		}
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// isWanted reports whether anybody is at a topic of news, or has just come.
+func (c *chat) isWanted(ctx context.Context) bool {
+	a := c.announcer
+	a.mu.Lock()
+	topics := slices.Collect(maps.Keys(a.watched))
+	a.mu.Unlock()
+	for _, topic := range topics {
+		if present, err := c.env.Hub.Presence(ctx, topic); err != nil || present.Connections > 0 {
+			return true
+		}
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	select {
+	case <-a.wanted:
+		return true
+	default:
+		clear(a.watched)
+		return false
+	}
+}
+
+// heard is a hub.Sink that notes in which rooms something was said.
+type heard struct {
+	some  chan struct{} // has something while there is something to take
+	ended chan struct{} // closed when nothing more comes
+
+	mu    sync.Mutex
+	rooms map[string]uint64 // topic -> offset of the last message; guarded by mu
+}
+
+func newHeard() *heard {
+	return &heard{some: make(chan struct{}, 1), ended: make(chan struct{}), rooms: make(map[string]uint64)}
+}
+
+// Deliver implements hub.Sink. It always has room: there is one note for each room.
+func (h *heard) Deliver(m *hub.Message) bool {
+	switch {
+	case m.Kind == hub.KindUnsubscribed:
+		h.end()
+	case m.Topic != "": // a gap means that something was said, too
+		h.mu.Lock()
+		h.rooms[m.Topic] = m.Offset
+		h.mu.Unlock()
+		wake(h.some)
+	}
+	return true
+}
+
+// End implements hub.Sink.
+func (h *heard) End(hub.End) { h.end() }
+
+func (h *heard) end() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	select {
+	case <-h.ended:
+	default:
+		close(h.ended)
+	}
+}
+
+func (h *heard) take() map[string]uint64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	rooms := h.rooms
+	h.rooms = make(map[string]uint64)
+	return rooms
+}
