@@ -6,6 +6,7 @@ import (
 	"github.com/duplex-websocket/duplex/internal/showcase/arena"
 	"github.com/duplex-websocket/duplex/internal/showcase/chat"
 	"github.com/duplex-websocket/duplex/internal/showcase/how"
+	"github.com/duplex-websocket/duplex/internal/showcase/notify"
 	"github.com/duplex-websocket/duplex/internal/showcase/quotes"
 	"github.com/duplex-websocket/duplex/internal/showcase/scores"
 	"github.com/duplex-websocket/duplex/internal/showcase/support"
@@ -17,6 +18,7 @@ var apps = []showcase.Maker{
 	how.New,
 	chat.New,
 	arena.New,
+	notify.New,
 	quotes.New,
 	scores.New,
 	support.New,

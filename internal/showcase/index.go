@@ -13,8 +13,8 @@ import (
 
 // Index is a small table that all nodes share: each node knows every entry as soon as one has put it there, and knows it after a restart,
 // too, where the broker's data outlast that. It is for what an app must be able to list while nobody may subscribe to it, such as topics
-// whose names are secrets. Its methods may be called from any goroutine; before Open
-// has read the table they say that it is unavailable. Nothing bounds it but whoever puts entries there.
+// whose names are secrets. Nothing bounds it but whoever puts entries there. Its methods may be called from any goroutine; they wait until
+// Open has read the table, and return an error when their context ends before that.
 type Index[V any] struct {
 	Name    string                    // a part of a topic, unique among all
 	Life    time.Duration             // how long an entry is kept after it was put; required
@@ -22,7 +22,8 @@ type Index[V any] struct {
 
 	mu      sync.Mutex
 	entries map[string]Entry[V] // guarded by mu
-	board   *hub.Board          // guarded by mu; nil until everything has been read
+	board   *hub.Board          // set before opened is closed
+	opened  chan struct{}       // closed when everything has been read; made by whoever needs it first; guarded by mu
 }
 
 // Entry is one of an Index.
@@ -32,21 +33,36 @@ type Entry[V any] struct {
 	Put   time.Time `json:"-"` // when the broker took it
 }
 
-var errIndex = &hub.Error{Code: hub.CodeUnavailable, Message: "the server is reading what it knows", Retry: time.Second}
-
 // Open reads the table, and tries until it has or ctx ends. Then it follows what other nodes put there.
 func (x *Index[V]) Open(ctx context.Context, h *hub.Hub) {
 	for {
 		board, err := h.Board(ctx, "showcase-"+x.Name, x.take)
 		if err == nil {
-			x.mu.Lock()
 			x.board = board
-			x.mu.Unlock()
+			close(x.whenOpen())
 			return
 		}
 		if !wait(ctx, courtesy) {
 			return
 		}
+	}
+}
+
+func (x *Index[V]) whenOpen() chan struct{} {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.opened == nil {
+		x.opened = make(chan struct{})
+	}
+	return x.opened
+}
+
+func (x *Index[V]) wait(ctx context.Context) error {
+	select {
+	case <-x.whenOpen():
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 
@@ -76,13 +92,10 @@ func (x *Index[V]) Put(ctx context.Context, key string, value V) error {
 	if err != nil {
 		return err
 	}
-	x.mu.Lock()
-	board := x.board
-	x.mu.Unlock()
-	if board == nil {
-		return errIndex
+	if err := x.wait(ctx); err != nil {
+		return err
 	}
-	if err := board.Post(ctx, key, data, x.Life); err != nil {
+	if err := x.board.Post(ctx, key, data, x.Life); err != nil {
 		return err
 	}
 	x.take(data, x.before(key)) // for whoever asks before the broker has told
@@ -101,23 +114,23 @@ func (x *Index[V]) before(key string) time.Time {
 }
 
 // Get returns the entry with a key.
-func (x *Index[V]) Get(key string) (value V, known bool, err error) {
+func (x *Index[V]) Get(ctx context.Context, key string) (value V, known bool, err error) {
+	if err := x.wait(ctx); err != nil {
+		return value, false, err
+	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.board == nil {
-		return value, false, errIndex
-	}
 	e, known := x.entries[key]
 	return e.Value, known && !x.over(e), nil
 }
 
 // All returns the entries, the latest first.
-func (x *Index[V]) All() ([]Entry[V], error) {
+func (x *Index[V]) All(ctx context.Context) ([]Entry[V], error) {
+	if err := x.wait(ctx); err != nil {
+		return nil, err
+	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.board == nil {
-		return nil, errIndex
-	}
 	all := make([]Entry[V], 0, len(x.entries))
 	for key, e := range x.entries {
 		if x.over(e) {

@@ -2,10 +2,8 @@ package support
 
 import (
 	"context"
-	"sync"
 	"time"
 
-	"github.com/duplex-websocket/duplex/hub"
 	"github.com/duplex-websocket/duplex/internal/showcase"
 )
 
@@ -89,34 +87,5 @@ func (s *support) collect(ctx context.Context, gone *map[string]time.Time, now t
 		}
 	}
 	*gone = away
-	return nil
-}
-
-const (
-	perVisitor = 3 // conversations that somebody may begin
-	perServer  = 60
-	interval   = time.Minute // in this time, about
-)
-
-// doors count who has begun a conversation in the present interval.
-type doors struct {
-	mu    sync.Mutex
-	began time.Time      // guarded by mu, as is what follows
-	times map[string]int // by user
-	all   int
-}
-
-// pass lets a user begin a conversation, or says when to try again.
-func (d *doors) pass(user string, now time.Time) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if now.Sub(d.began) >= interval {
-		d.began, d.times, d.all = now, make(map[string]int), 0
-	}
-	if d.times[user] >= perVisitor || d.all >= perServer {
-		return &hub.Error{Code: hub.CodeRate, Message: "too many conversations are begun; please wait a moment", Retry: d.began.Add(interval).Sub(now)}
-	}
-	d.times[user]++
-	d.all++
 	return nil
 }

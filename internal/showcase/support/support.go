@@ -37,6 +37,7 @@ const (
 	maxEvents   = 1000
 	reserved    = 100 // of maxEvents, for what is not said but done: reading, handing over, closing
 	maxVisitors = 50  // users as which a visitor may come back
+	perVisitor  = 3   // conversations that somebody may begin in a minute
 )
 
 // Codes of refusals.
@@ -54,7 +55,10 @@ const (
 
 // New makes the app.
 func New(env *showcase.Env) (*showcase.App, error) {
-	s := &support{env: env, talks: showcase.Fold[conversation]{Apply: apply}, known: showcase.Index[struct{}]{Name: "support", Life: life}}
+	s := &support{
+		env: env, talks: showcase.Fold[conversation]{Apply: apply}, known: showcase.Index[struct{}]{Name: "support", Life: life},
+		doors: showcase.Turnstile{Each: perVisitor, All: 60, Interval: time.Minute},
+	}
 	return &showcase.App{
 		Name: "support",
 		Topics: []hub.Rule{
@@ -83,7 +87,7 @@ type support struct {
 	env   *showcase.Env
 	talks showcase.Fold[conversation]
 	known showcase.Index[struct{}] // ids of conversations
-	doors doors                    // how often somebody has begun one
+	doors showcase.Turnstile       // for those who begin one
 }
 
 // idOf returns the id in the name of a topic of a conversation, or nothing.
@@ -117,14 +121,14 @@ func (s *support) open(ctx context.Context, r *hub.Request, _ struct{}) (answer 
 	if err != nil {
 		return answer, err
 	}
-	known, err := s.known.All()
+	known, err := s.known.All(ctx)
 	if err != nil {
 		return answer, err
 	}
 	if len(known) >= maxKnown {
 		return answer, &hub.Error{Code: codeFull, Message: "too many people are waiting at the moment; please come back later", Retry: time.Minute}
 	}
-	if err := s.doors.pass(r.Identity.User, time.Now()); err != nil {
+	if err := s.doors.Pass(r.Identity.User); err != nil {
 		return answer, err
 	}
 	id := rand.Text()
@@ -149,7 +153,7 @@ func (s *support) desk(ctx context.Context, r *hub.Request, _ struct{}) (answer 
 
 // list returns all conversations that are open and the last ones that are over, latest first.
 func (s *support) list(ctx context.Context) ([]conversation, error) {
-	entries, err := s.known.All()
+	entries, err := s.known.All(ctx)
 	if err != nil {
 		return nil, err
 	}
