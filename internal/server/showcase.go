@@ -4,8 +4,10 @@ import (
 	"github.com/duplex-websocket/duplex/internal/server/config"
 	"github.com/duplex-websocket/duplex/internal/showcase"
 	"github.com/duplex-websocket/duplex/internal/showcase/arena"
+	"github.com/duplex-websocket/duplex/internal/showcase/call"
 	"github.com/duplex-websocket/duplex/internal/showcase/chat"
 	"github.com/duplex-websocket/duplex/internal/showcase/how"
+	"github.com/duplex-websocket/duplex/internal/showcase/live"
 	"github.com/duplex-websocket/duplex/internal/showcase/notify"
 	"github.com/duplex-websocket/duplex/internal/showcase/quotes"
 	"github.com/duplex-websocket/duplex/internal/showcase/scores"
@@ -15,6 +17,8 @@ import (
 
 // apps are the server parts of the showcase's pages. A page that only needs topics to be carried has none.
 var apps = []showcase.Maker{
+	live.New,
+	call.New,
 	how.New,
 	chat.New,
 	arena.New,
