@@ -76,12 +76,13 @@ var table = map[string]row{
 	"internal/showcase/how":          {ours: []string{"hub", "websocket", "websocket/protocol", "websocket/deflate", "internal/showcase", "internal/wire"}},
 	"internal/showcase/live":         {ours: []string{"hub", "internal/showcase"}},
 	"internal/showcase/call":         {ours: []string{"hub", "internal/showcase"}},
+	"internal/showcase/locations":    {ours: []string{"hub", "internal/showcase"}},
 	"internal/showcase/scores":       {ours: []string{"hub", "internal/showcase"}},
 	"internal/showcase/notify":       {ours: []string{"hub", "internal/showcase"}},
 	"internal/showcase/showcasetest": {ours: []string{"hub", "internal/showcase"}},
 	"internal/showcase/support":      {ours: []string{"hub", "internal/showcase"}},
 	"internal/server": {
-		ours: []string{"websocket", "hub", "session", "socketio", "web", "internal/wire", "internal/showcase", "internal/showcase/call", "internal/showcase/live", "internal/showcase/how", "internal/showcase/chat", "internal/showcase/quotes", "internal/showcase/scores", "internal/showcase/notify", "internal/showcase/support", "internal/showcase/arena",
+		ours: []string{"websocket", "hub", "session", "socketio", "web", "internal/wire", "internal/showcase", "internal/showcase/call", "internal/showcase/live", "internal/showcase/how", "internal/showcase/chat", "internal/showcase/quotes", "internal/showcase/scores", "internal/showcase/notify", "internal/showcase/support", "internal/showcase/arena", "internal/showcase/locations",
 			"internal/server/config", "internal/server/auth", "internal/server/webhook", "internal/server/api"},
 		elsewhere: []string{
 			"github.com/golang-jwt/jwt", "github.com/MicahParks/keyfunc", "github.com/prometheus/client_golang",

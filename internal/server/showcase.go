@@ -8,6 +8,7 @@ import (
 	"github.com/duplex-websocket/duplex/internal/showcase/chat"
 	"github.com/duplex-websocket/duplex/internal/showcase/how"
 	"github.com/duplex-websocket/duplex/internal/showcase/live"
+	"github.com/duplex-websocket/duplex/internal/showcase/locations"
 	"github.com/duplex-websocket/duplex/internal/showcase/notify"
 	"github.com/duplex-websocket/duplex/internal/showcase/quotes"
 	"github.com/duplex-websocket/duplex/internal/showcase/scores"
@@ -22,6 +23,7 @@ var apps = []showcase.Maker{
 	how.New,
 	chat.New,
 	arena.New,
+	locations.New,
 	notify.New,
 	quotes.New,
 	scores.New,

@@ -6,7 +6,7 @@ const (
 	attention = 15         // ticks for which a bot keeps its goal
 	sight     = 260 * unit // how far it sees others
 	maxGreed  = 12
-	hurry     = 65 // thrust of a bot that has time
+	hurry     = 50 // thrust of a bot that has time
 )
 
 var botNames = []string{

@@ -9,8 +9,8 @@ import (
 const (
 	bots       = 50
 	maxPeople  = 50
-	gemsGrown  = 150 // that grow by themselves
-	maxGems    = 240 // with those that ships have lost
+	gemsGrown  = 200 // that grow by themselves
+	maxGems    = 300 // with those that ships have lost
 	gemReach   = radius + 10*unit
 	outTicks   = 30 // from being burst to the next life
 	safeTicks  = 50 // at the beginning of a life in which nobody can burst one
@@ -202,7 +202,9 @@ func (w *world) step() {
 	for _, p := range w.pilots {
 		w.collect(p)
 	}
-	w.grow()
+	for range 2 {
+		w.grow()
+	}
 }
 
 // live counts down the states of a ship.
