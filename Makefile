@@ -31,7 +31,7 @@ test: deps ## everything below but bench; ends with "N passed, N failed"
 	done; \
 	$(TALLY_BIN) sum && [ -z "$$lost" ]
 
-deps: ## install what the tests need: npm packages; as root also Debian's chromium, nginx, fonts
+deps: ## install what the tests need: npm packages; as root also Debian's chromium, nginx, postgresql, fonts
 	@.ci/deps
 
 $(TALLY_BIN): .ci/tally/*.go

@@ -68,6 +68,8 @@ var table = map[string]row{
 	"conformance":                    {ours: []string{"websocket", "websocket/protocol", "websocket/deflate"}},
 	"web":                            {},
 	"internal/showcase":              {ours: []string{"hub", "session", "websocket"}},
+	"internal/showcase/orders":       {ours: []string{"hub", "internal/showcase"}, elsewhere: []string{"modernc.org/sqlite", "github.com/jackc/pgx"}},
+	"internal/pgtest":                {}, // a PostgreSQL server for tests
 	"internal/showcase/quotes":       {ours: []string{"hub", "session", "internal/showcase"}},
 	"internal/showcase/arena":        {ours: []string{"hub", "internal/showcase"}},
 	"internal/showcase/chat":         {ours: []string{"hub", "internal/showcase", "internal/showcase/picture"}},
@@ -82,11 +84,11 @@ var table = map[string]row{
 	"internal/showcase/showcasetest": {ours: []string{"hub", "internal/showcase"}},
 	"internal/showcase/support":      {ours: []string{"hub", "internal/showcase"}},
 	"internal/server": {
-		ours: []string{"websocket", "hub", "session", "socketio", "web", "internal/wire", "internal/showcase", "internal/showcase/call", "internal/showcase/live", "internal/showcase/how", "internal/showcase/chat", "internal/showcase/quotes", "internal/showcase/scores", "internal/showcase/notify", "internal/showcase/support", "internal/showcase/arena", "internal/showcase/locations",
+		ours: []string{"websocket", "hub", "session", "socketio", "web", "internal/wire", "internal/showcase", "internal/showcase/how", "internal/showcase/chat", "internal/showcase/orders", "internal/showcase/quotes", "internal/showcase/live", "internal/showcase/call", "internal/showcase/scores", "internal/showcase/notify", "internal/showcase/support", "internal/showcase/arena", "internal/showcase/locations",
 			"internal/server/config", "internal/server/auth", "internal/server/webhook", "internal/server/api"},
 		elsewhere: []string{
 			"github.com/golang-jwt/jwt", "github.com/MicahParks/keyfunc", "github.com/prometheus/client_golang",
-			"go.opentelemetry.io/otel", "golang.org/x/crypto", "modernc.org/sqlite", "github.com/jackc/pgx",
+			"go.opentelemetry.io/otel", "golang.org/x/crypto",
 		},
 	},
 	"internal/server/config": {
@@ -108,7 +110,7 @@ var table = map[string]row{
 	},
 	"cmd/duplex": {
 		// connect shows control frames, which Options.OnControl names by protocol.Opcode, and reconnects by the rules of webapi.
-		ours: []string{"internal/server", "internal/server/config", "internal/server/auth", "internal/load", "internal/natsserver", "hub", "hub/natsbroker", "websocket", "websocket/protocol", "websocket/webapi", "client", "conformance"},
+		ours: []string{"internal/server", "internal/server/config", "internal/server/auth", "internal/showcase/orders", "internal/load", "internal/natsserver", "hub", "hub/natsbroker", "websocket", "websocket/protocol", "websocket/webapi", "client", "conformance"},
 		elsewhere: []string{
 			"github.com/alecthomas/kong", "golang.org/x/term", "github.com/nats-io/nats.go",
 		},

@@ -27,6 +27,7 @@ type verbs struct {
 	Bench    benchCmd    `cmd:"" help:"Put load on a WebSocket server and measure it."`
 	Conform  conformCmd  `cmd:"" help:"Test servers or clients against RFC 6455 and RFC 7692."`
 	Token    tokenCmd    `cmd:"" help:"Make a token, or a key, for trying out."`
+	Postgres postgresCmd `cmd:"" help:"Prepare a PostgreSQL database for the orders page."`
 	Version  versionCmd  `cmd:"" help:"Say which version this is."`
 }
 

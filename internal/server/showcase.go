@@ -10,6 +10,7 @@ import (
 	"github.com/duplex-websocket/duplex/internal/showcase/live"
 	"github.com/duplex-websocket/duplex/internal/showcase/locations"
 	"github.com/duplex-websocket/duplex/internal/showcase/notify"
+	"github.com/duplex-websocket/duplex/internal/showcase/orders"
 	"github.com/duplex-websocket/duplex/internal/showcase/quotes"
 	"github.com/duplex-websocket/duplex/internal/showcase/scores"
 	"github.com/duplex-websocket/duplex/internal/showcase/support"
@@ -25,6 +26,7 @@ var apps = []showcase.Maker{
 	arena.New,
 	locations.New,
 	notify.New,
+	orders.New,
 	quotes.New,
 	scores.New,
 	support.New,
@@ -34,6 +36,7 @@ var apps = []showcase.Maker{
 func (n *node) showcaseEnv(c *config.Config) *showcase.Env {
 	return &showcase.Env{
 		Data: c.Data, Exposed: !isLoopback(c.Listen), MaxFrame: maxFrame(c), Logger: n.logger, Accept: n.acceptOptions(c),
+		Postgres: c.Postgres, PostgresFile: c.PostgresFile,
 		Sessions: func() session.Options { return n.sessionOptions(n.current().Config) },
 		Operators: &showcase.Operators{
 			Everybody: func() bool { return n.isOpen() && !n.api.HasKeys() },

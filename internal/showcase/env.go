@@ -16,11 +16,12 @@ import (
 type Env struct {
 	Hub *hub.Hub // set by Showcase.Start: not there yet while apps are made
 
-	Data      string     // folder that outlasts the process; empty: there is none
-	Postgres  string     // a connection string, for what may use PostgreSQL; empty: SQLite
-	Exposed   bool       // others than this machine reach the server
-	MaxFrame  int        // bytes of one frame of the session protocol; 0: no app need care
-	Operators *Operators // who may do more than visitors
+	Data         string     // folder that outlasts the process; empty: there is none
+	Postgres     string     // a connection string, for what may use PostgreSQL; empty: SQLite
+	PostgresFile string     // holds the connection string, instead
+	Exposed      bool       // others than this machine reach the server
+	MaxFrame     int        // bytes of one frame of the session protocol; 0: no app need care
+	Operators    *Operators // who may do more than visitors
 
 	// Sessions are the options with which the server serves the hub's sessions, for an app that serves them once more in another way. They are
 	// there when the hub is.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -33,6 +34,7 @@ func (l *loader) check() {
 			l.complainAt("proxies", "%v", err)
 		}
 	}
+	l.checkPostgres()
 	l.checkTopics(c.Topics)
 	l.checkBus()
 	l.adopt("tokens", c.Tokens.Validate())
@@ -67,6 +69,34 @@ func (l *loader) checkAddress(path, address string) {
 	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
 		l.complainAt(path, "%q is not a port; write a number from 1 to 65535, or 0 for any free port", port)
 	}
+}
+
+// checkPostgres sees to it that no password is where everybody who reads the command line or the configuration finds it. Whether it is a
+// connection string is for whoever connects to say.
+func (l *loader) checkPostgres() {
+	c := l.loaded.Config
+	switch {
+	case c.Postgres == "":
+		return
+	case c.PostgresFile != "":
+		l.complainAt("postgres", "there is postgres-file (%s) too; give one of them", l.origin("postgres-file"))
+	case hasPassword(c.Postgres):
+		l.complainAt("postgres", "a password is seen by others here; write the same into a file that only the server reads, and give postgres-file (--postgres-file)")
+	}
+}
+
+var passwordPair = regexp.MustCompile(`(?i)(^|[\s?&])(password|sslpassword)\s*=`)
+
+// hasPassword reports whether a connection string has a password in it, as a URL or as pairs.
+func hasPassword(dsn string) bool {
+	// Not url.Parse, for which something else may be wrong with it.
+	if _, rest, isURL := strings.Cut(dsn, "://"); isURL {
+		authority, _, _ := strings.Cut(rest, "/")
+		if at := strings.LastIndex(authority, "@"); at >= 0 && strings.Contains(authority[:at], ":") {
+			return true
+		}
+	}
+	return passwordPair.MatchString(dsn)
 }
 
 func (l *loader) checkTopics(topics []Topic) {

@@ -37,6 +37,9 @@ type Config struct {
 	Proxies           []string `yaml:"proxies" help:"Addresses or networks of reverse proxies in front, such as 10.0.0.0/8, whose X-Forwarded-For says where a client is."`
 	Demo              string   `yaml:"demo" default:"auto" enum:"auto,on,off" restart:"true" help:"Whether the chat page is at / and an echo service at /echo. They ask nobody for a token; auto: only when there are no keys for tokens."`
 
+	Postgres     string `yaml:"postgres" restart:"true" help:"A PostgreSQL database for the orders page, as postgres://USER@HOST/DATABASE or host=... dbname=...; empty: a file of SQLite. Without a password, which others see: that is in postgres-file, or where psql looks for it."`
+	PostgresFile string `yaml:"postgres-file" restart:"true" help:"A file with that, when there is a password in it."`
+
 	Data    string   `yaml:"data" restart:"true" help:"A directory for messages and positions, which then outlive the server; made if need be. Empty, and without nats: they are kept in memory."`
 	NATS    []string `yaml:"nats" restart:"true" help:"Addresses of NATS servers with JetStream that keep messages and carry them between servers instead: nats://10.0.0.7:4222, or tls://. See bus for who we are there."`
 	Cluster []string `yaml:"cluster" restart:"true" help:"All servers of a cluster, the same on each: a=10.0.0.7:6222, b=10.0.0.8:6222, c=10.0.0.9:6222, with the addresses where they reach each other. They keep copies of the messages in their data. Three or five; not even numbers."`
