@@ -64,27 +64,30 @@ var table = map[string]row{
 	"socketio/engineio": {
 		ours: []string{"websocket"},
 	},
-	"socketio":                       {ours: []string{"socketio/engineio", "hub"}},
-	"conformance":                    {ours: []string{"websocket", "websocket/protocol", "websocket/deflate"}},
-	"web":                            {},
-	"internal/showcase":              {ours: []string{"hub", "session", "websocket"}},
-	"internal/showcase/orders":       {ours: []string{"hub", "internal/showcase"}, elsewhere: []string{"modernc.org/sqlite", "github.com/jackc/pgx"}},
-	"internal/pgtest":                {}, // a PostgreSQL server for tests
-	"internal/showcase/quotes":       {ours: []string{"hub", "session", "internal/showcase"}},
-	"internal/showcase/arena":        {ours: []string{"hub", "internal/showcase"}},
-	"internal/showcase/chat":         {ours: []string{"hub", "internal/showcase", "internal/showcase/picture"}},
-	"internal/showcase/picture":      {pure: noIO},
-	"internal/wire":                  {}, // what passes over connections, for whoever wants to see it
-	"internal/showcase/how":          {ours: []string{"hub", "websocket", "websocket/protocol", "websocket/deflate", "internal/showcase", "internal/wire"}},
-	"internal/showcase/live":         {ours: []string{"hub", "internal/showcase"}},
-	"internal/showcase/call":         {ours: []string{"hub", "internal/showcase"}},
-	"internal/showcase/locations":    {ours: []string{"hub", "internal/showcase"}},
+	"socketio":                    {ours: []string{"socketio/engineio", "hub"}},
+	"conformance":                 {ours: []string{"websocket", "websocket/protocol", "websocket/deflate"}},
+	"web":                         {},
+	"internal/showcase":           {ours: []string{"hub", "session", "websocket"}},
+	"internal/showcase/orders":    {ours: []string{"hub", "internal/showcase"}, elsewhere: []string{"modernc.org/sqlite", "github.com/jackc/pgx"}},
+	"internal/pgtest":             {}, // a PostgreSQL server for tests
+	"internal/showcase/quotes":    {ours: []string{"hub", "session", "internal/showcase"}},
+	"internal/showcase/arena":     {ours: []string{"hub", "internal/showcase"}},
+	"internal/showcase/chat":      {ours: []string{"hub", "internal/showcase", "internal/showcase/picture"}},
+	"internal/showcase/picture":   {pure: noIO},
+	"internal/wire":               {}, // what passes over connections, for whoever wants to see it
+	"internal/showcase/how":       {ours: []string{"hub", "websocket", "websocket/protocol", "websocket/deflate", "internal/showcase", "internal/wire"}},
+	"internal/showcase/live":      {ours: []string{"hub", "internal/showcase"}},
+	"internal/showcase/call":      {ours: []string{"hub", "internal/showcase"}},
+	"internal/showcase/locations": {ours: []string{"hub", "internal/showcase"}},
+	// edit is also a server for clients of y-websocket.
+	"internal/showcase/edit":         {ours: []string{"hub", "websocket", "internal/showcase", "internal/showcase/edit/yjs"}},
+	"internal/showcase/edit/yjs":     {pure: sansIO},
 	"internal/showcase/scores":       {ours: []string{"hub", "internal/showcase"}},
 	"internal/showcase/notify":       {ours: []string{"hub", "internal/showcase"}},
 	"internal/showcase/showcasetest": {ours: []string{"hub", "internal/showcase"}},
 	"internal/showcase/support":      {ours: []string{"hub", "internal/showcase"}},
 	"internal/server": {
-		ours: []string{"websocket", "hub", "session", "socketio", "web", "internal/wire", "internal/showcase", "internal/showcase/how", "internal/showcase/chat", "internal/showcase/orders", "internal/showcase/quotes", "internal/showcase/live", "internal/showcase/call", "internal/showcase/scores", "internal/showcase/notify", "internal/showcase/support", "internal/showcase/arena", "internal/showcase/locations",
+		ours: []string{"websocket", "hub", "session", "socketio", "web", "internal/wire", "internal/showcase", "internal/showcase/how", "internal/showcase/chat", "internal/showcase/orders", "internal/showcase/quotes", "internal/showcase/live", "internal/showcase/call", "internal/showcase/edit", "internal/showcase/scores", "internal/showcase/notify", "internal/showcase/support", "internal/showcase/arena", "internal/showcase/locations",
 			"internal/server/config", "internal/server/auth", "internal/server/webhook", "internal/server/api"},
 		elsewhere: []string{
 			"github.com/golang-jwt/jwt", "github.com/MicahParks/keyfunc", "github.com/prometheus/client_golang",

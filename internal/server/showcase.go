@@ -6,6 +6,7 @@ import (
 	"github.com/duplex-websocket/duplex/internal/showcase/arena"
 	"github.com/duplex-websocket/duplex/internal/showcase/call"
 	"github.com/duplex-websocket/duplex/internal/showcase/chat"
+	"github.com/duplex-websocket/duplex/internal/showcase/edit"
 	"github.com/duplex-websocket/duplex/internal/showcase/how"
 	"github.com/duplex-websocket/duplex/internal/showcase/live"
 	"github.com/duplex-websocket/duplex/internal/showcase/locations"
@@ -28,6 +29,7 @@ var apps = []showcase.Maker{
 	notify.New,
 	orders.New,
 	quotes.New,
+	edit.New,
 	scores.New,
 	support.New,
 }
