@@ -101,6 +101,7 @@ tellLine();
 
 let operator = false;
 let haltedUntil = 0;
+const isHalted = () => haltedUntil > Date.now();
 client.subscribe<{ halted: number }>('demo.quotes.status', {
   last: 1,
   onMessage: ({ data }) => {
@@ -111,7 +112,7 @@ client.subscribe<{ halted: number }>('demo.quotes.status', {
 $('halt').addEventListener('click', async () => {
   try {
     operator ||= await operate(client, () => {});
-    if (operator) await client.request('demo.quotes.halt', { seconds: 10 });
+    if (operator) await client.request('demo.quotes.halt', { seconds: isHalted() ? 0 : 10 });
     problem();
   } catch (error) {
     problem('quotes.no-halt', error);
@@ -120,7 +121,8 @@ $('halt').addEventListener('click', async () => {
 
 function tellHalt(): void {
   const seconds = Math.ceil((haltedUntil - Date.now()) / 1000);
-  $('halted').hidden = seconds <= 0;
+  $('halted').hidden = !isHalted();
+  say($('halt'), isHalted() ? 'quotes.go-on' : 'quotes.halt');
   if (seconds > 0) say($('halted'), 'quotes.halted', { seconds });
 }
 setInterval(tellHalt, 250);
