@@ -123,8 +123,10 @@ test('prices go on where they were when the server is started again', async (t) 
   await first.kill('SIGTERM');
   await page.locator('#state[data-state="waiting"]').waitFor();
   await startServer(new URL(first.url).host, ['--data', data, '--drain-spread', '1ms']);
-  await page.click('#banner-action').catch(() => {}); // it may have come back by itself just now
-  await page.locator('#state[data-state="open"]').waitFor();
+  await until(async () => {
+    await page.evaluate(() => document.getElementById('banner').hidden || document.getElementById('banner-action').click());
+    return page.locator('#state[data-state="open"]').isVisible();
+  }, 'the page is connected again');
   await until(async () => (await prices(page)).ALAI !== before.ALAI, 'prices come again');
   const after = await prices(page);
   for (const [symbol, price] of Object.entries(before)) {
