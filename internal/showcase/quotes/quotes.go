@@ -32,6 +32,7 @@ const (
 
 const (
 	codeUnknownSymbol hub.Code = "quotes.unknown-symbol"
+	codeUnknownTopic  hub.Code = "quotes.unknown-topic"
 	codeBadHalt       hub.Code = "quotes.bad-halt"
 )
 
@@ -43,20 +44,16 @@ const (
 // New makes the app.
 func New(env *showcase.Env) (*showcase.App, error) {
 	q := &quotes{env: env, audience: newAudience(), archive: &archive{}}
-	published := func(name string, o hub.TopicOptions) hub.Rule {
-		o.Publish, o.ReadHistory = hub.Nobody, hub.Nobody
-		return hub.Rule{Pattern: name, TopicOptions: o}
-	}
 	return &showcase.App{
 		Name: "quotes",
 		Topics: []hub.Rule{
 			// Each sector waits once at most, so that none is ever dropped.
-			published(topicBoard, hub.TopicOptions{Slow: hub.SlowLatest, SlowMessages: len(sectors)}),
-			published(topicSymbol+"*", hub.TopicOptions{Slow: hub.SlowLatest, SlowMessages: 1}),
+			{Pattern: topicBoard, TopicOptions: hub.TopicOptions{Slow: hub.SlowLatest, SlowMessages: len(sectors), Publish: hub.Nobody}},
+			{Pattern: topicSymbol + "*", TopicOptions: hub.TopicOptions{Slow: hub.SlowLatest, SlowMessages: 1, Publish: hub.Nobody}},
 			{Pattern: topicStatus, TopicOptions: hub.TopicOptions{HistoryMessages: 1, Publish: hub.Nobody}},
-			published(topicBars, hub.TopicOptions{
-				Subscribe: hub.Nobody, HistoryMessages: keepBars, HistoryAge: 7 * 24 * time.Hour, HistoryBytes: 8 << 20,
-			}),
+			{Pattern: topicBars, TopicOptions: hub.TopicOptions{
+				HistoryMessages: keepBars, HistoryAge: 7 * 24 * time.Hour, HistoryBytes: 8 << 20, Publish: hub.Nobody,
+			}},
 		},
 		Subscribe: q.subscribe,
 		Requests: map[string]hub.RequestHandler{
@@ -94,10 +91,13 @@ func (q *quotes) subscribe(call *hub.SubscribeCall) error {
 	if strings.ContainsAny(call.Topic, "*>") {
 		return hub.Errorf(hub.CodeForbidden, "quotes are subscribed to one by one: %s for all of them, %sSYMBOL for one", topicBoard, topicSymbol)
 	}
-	if symbol, ok := strings.CutPrefix(call.Topic, topicSymbol); ok {
+	switch symbol, ok := strings.CutPrefix(call.Topic, topicSymbol); {
+	case ok:
 		if _, known := bySymbol[symbol]; !known {
 			return unknown(symbol)
 		}
+	case call.Topic != topicBoard && call.Topic != topicStatus:
+		return hub.Errorf(codeUnknownTopic, "there is no %.60q; quotes are in %s and %sSYMBOL", call.Topic, topicBoard, topicSymbol)
 	}
 	q.audience.expect(call.Topic, time.Now())
 	return nil
