@@ -15,21 +15,23 @@ import (
 	"github.com/duplex-websocket/duplex/internal/showcase/quotes"
 	"github.com/duplex-websocket/duplex/internal/showcase/scores"
 	"github.com/duplex-websocket/duplex/internal/showcase/support"
+	"github.com/duplex-websocket/duplex/internal/showcase/uploads"
 	"github.com/duplex-websocket/duplex/session"
 )
 
 // apps are the server parts of the showcase's pages. A page that only needs topics to be carried has none.
 var apps = []showcase.Maker{
-	live.New,
-	call.New,
 	how.New,
 	chat.New,
 	arena.New,
 	locations.New,
-	notify.New,
 	orders.New,
-	quotes.New,
+	uploads.New,
+	live.New,
+	call.New,
+	notify.New,
 	edit.New,
+	quotes.New,
 	scores.New,
 	support.New,
 }
