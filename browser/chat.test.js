@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import test from 'node:test';
-import { enter, join, openPage, say, sees, startProxy, startServer, texts, until } from './harness.js';
+import { openPage, startProxy, startServer, until } from './harness.js';
 import { png } from './picture.js';
+import { enter, goTo, inRoom, join, say, sees, texts } from './talk.js';
 
 const { url } = await startServer();
 
@@ -106,7 +107,7 @@ test('what is not a picture is refused, before or after sending', async (t) => {
 
 test('a name that is taken or malformed is refused with a reason', async (t) => {
   await enter(t, url, 'Ann', { room: 'names' });
-  const page = await openPage(t, url);
+  const page = await openPage(t, `${url}chat/`);
   const enterAs = async (name, reason) => {
     await page.fill('#entry-name', name);
     await page.fill('#entry-room', 'names');
@@ -154,7 +155,7 @@ test('a reloaded page is in the room again under its name', async (t) => {
   await say(ann, 'before');
   await sees(ann, 'before');
   await ann.reload();
-  await ann.locator('#state[data-state="open"]').waitFor();
+  await inRoom(ann);
   await sees(ann, 'before');
   assert.deepEqual(await ann.locator('#people .who').allTextContents(), ['Ann']);
 });
@@ -163,12 +164,11 @@ test('rooms can be changed, shared and gone back from', async (t) => {
   const ann = await enter(t, url, 'Ann', { room: 'first' });
   await say(ann, 'in the first');
   await sees(ann, 'in the first');
-  await ann.fill('#room-name', '茶 馆');
-  await ann.press('#room-name', 'Enter');
-  await ann.locator('#room-title').getByText('茶-馆').waitFor();
-  await ann.locator('#state[data-state="open"]').waitFor();
+  await goTo(ann, '茶 馆');
   assert.equal(await ann.locator('#log .message').count(), 0);
-  const shared = await enter(t, ann.url(), 'Bob', { room: decodeURIComponent(new URL(ann.url()).searchParams.get('room')) });
+  const shared = await openPage(t, ann.url());
+  assert.equal(await shared.inputValue('#entry-room'), '茶-馆');
+  await join(shared, 'Bob', '茶-馆');
   await say(shared, 'found it');
   await sees(ann, 'found it');
   assert.equal(await ann.locator('#rooms [aria-current]').textContent(), '#茶-馆');
@@ -204,8 +204,8 @@ test('the server is killed and restarted under two windows', async (t) => {
   await server.kill();
   for (const page of [ann, bob]) {
     await page.locator('#state').getByText('Disconnected').waitFor();
-    await page.locator('#banner-title').getByText('Connection lost').waitFor();
-    await page.locator('#banner-detail').getByText(/Next attempt in \d+ s/).waitFor();
+    await page.locator('#banner-title').getByText(/The connection was lost|The server cannot be reached/).waitFor();
+    await page.locator('#banner-detail').getByText(/Trying again/).waitFor();
   }
   await say(ann, 'written offline, 1');
   await say(ann, 'written offline, 2');
@@ -213,7 +213,7 @@ test('the server is killed and restarted under two windows', async (t) => {
   await startServer(new URL(server.url).host);
   await bob.getByRole('button', { name: 'Try now' }).click().catch(() => {}); // it may have come back by itself just now
   for (const page of [ann, bob]) {
-    await page.locator('#state[data-state="open"]').waitFor({ timeout: 40_000 });
+    await inRoom(page, { timeout: 40_000 });
     assert.equal(await page.locator('#banner').isVisible(), false);
   }
   await sees(bob, 'written offline, 2');
@@ -233,7 +233,7 @@ test('a server that stops politely says so', async (t) => {
 
 test('a connection that the network forgot is replaced, and the name with it', async (t) => {
   const proxy = await startProxy(t, url);
-  const ann = await openPage(t, proxy.url);
+  const ann = await openPage(t, `${proxy.url}chat/`);
   await ann.clock.install();
   await ann.reload();
   await join(ann, 'Ann', 'half-open');
@@ -279,7 +279,7 @@ test('connections that break again and again lose nothing, double nothing and mi
   const bob = await enter(t, proxy.url, 'Bob', { room: 'breaking' });
   const back = (page) => until(async () => {
     await page.evaluate(() => document.getElementById('banner').hidden || document.getElementById('banner-action').click());
-    return page.locator('#state[data-state="open"]').isVisible();
+    return page.locator('#chat[data-state="open"]').isVisible();
   }, 'the connection is back');
   for (let round = 0; round < 4; round++) {
     for (const [page, name] of [[ann, 'ann'], [bob, 'bob']]) for (const i of [1, 2]) await say(page, `${name} ${round}.${i}`);
@@ -317,9 +317,9 @@ test('what cannot be sent waits for its room', async (t) => {
 
 test('clients of other kinds take part', async (t) => {
   const ann = await enter(t, url, 'Ann', { room: 'others' });
-  const other = await openPage(t, url);
+  const other = await openPage(t, `${url}chat/`);
   await other.evaluate((picture) => {
-    const socket = new WebSocket(new URL('ws', location.href.replace('http', 'ws')));
+    const socket = new WebSocket(new URL('/ws', location.href.replace('http', 'ws')));
     const command = (object) => socket.send(JSON.stringify(object));
     socket.onopen = () => {
       command({ type: 'connect', info: { name: 'Mini' } });
@@ -344,10 +344,10 @@ test('a tab that is duplicated takes the conversation along', async (t) => {
   const copy = await ann.context().newPage();
   await copy.addInitScript((stored) => Object.assign(sessionStorage, JSON.parse(stored)), session);
   await copy.goto(ann.url());
-  await copy.locator('#state[data-state="open"]').waitFor();
+  await inRoom(copy);
   await ann.locator('#banner-title').getByText('goes on in another tab').waitFor();
-  await ann.getByRole('button', { name: 'Continue here' }).click();
-  await ann.locator('#state[data-state="open"]').waitFor();
+  await ann.getByRole('button', { name: 'Go on here' }).click();
+  await inRoom(ann);
   await copy.locator('#banner-title').getByText('goes on in another tab').waitFor();
 });
 
@@ -369,11 +369,11 @@ test('a burst is slowed down by the server, and nothing of it is lost or mixed u
 
 test('coming in while the server is away shows why, and works when it is back', async (t) => {
   const server = await startServer();
-  const ann = await openPage(t, server.url);
+  const ann = await openPage(t, `${server.url}chat/`);
   await server.kill();
   await ann.fill('#entry-name', 'Ann');
   await ann.click('#entry-submit');
-  await ann.locator('#banner-title').getByText('the server cannot be reached').waitFor();
+  await ann.locator('#banner-title').getByText('The server cannot be reached').waitFor();
   await say(ann, 'first');
   await startServer(new URL(server.url).host);
   await sees(ann, 'first');
