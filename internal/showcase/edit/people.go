@@ -2,6 +2,7 @@ package edit
 
 import (
 	"encoding/json"
+	"strings"
 	"time"
 
 	"github.com/duplex-websocket/duplex/hub"
@@ -44,6 +45,9 @@ func (p *people) take(states []yjs.Awareness, owner string, now time.Time) (take
 		newer := !known || s.Clock > k.clock || s.Clock == k.clock && s.State == nil && k.state != nil
 		if !newer || !p.mayTell(s.Client, owner, now) || !known && (s.State == nil || len(p.known) >= maxPeople) {
 			continue
+		}
+		if !known && strings.HasPrefix(owner, "~") { // a visitor without a token is one tab: what it was before a reload is gone
+			taken = append(taken, p.leave(owner, now)...)
 		}
 		p.known[s.Client] = person{s.Clock, s.State, owner, now}
 		taken = append(taken, s)
