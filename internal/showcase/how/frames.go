@@ -7,7 +7,8 @@ import (
 
 const (
 	shownBytes = 4 << 10  // of a payload, and of what it inflates to
-	mostBytes  = 64 << 10 // of a message, compressed or not
+	mostBytes  = 64 << 10 // of a message
+	slackBytes = 1 << 10  // what compressing may add to one of random bytes
 )
 
 // frame is one frame as it passed.
@@ -79,7 +80,7 @@ func (s *stream) readPayload(p []byte) []byte {
 	part := p[:n]
 	s.payload = append(s.payload, part[:min(n, shownBytes-len(s.payload))]...)
 	if s.collecting && !s.current.Opcode.Control() && s.inflater != nil {
-		if len(s.collected)+n > mostBytes {
+		if len(s.collected)+n > mostBytes+slackBytes {
 			s.giveUp()
 		} else {
 			s.collected = append(s.collected, part...)
