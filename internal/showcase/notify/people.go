@@ -20,6 +20,7 @@ type visit struct {
 type welcome struct {
 	ID     string               `json:"id"`
 	Inbox  string               `json:"inbox"`
+	Now    time.Time            `json:"now"` // what was sent before was missed, if it is new to the page
 	Since  time.Time            `json:"since"`
 	Groups map[string]time.Time `json:"groups"`
 	// Delivered and Read are ids of notifications.
@@ -60,7 +61,7 @@ func (n *notify) enter(ctx context.Context, r *hub.Request, v visit) (welcome, e
 			return welcome{}, err
 		}
 	}
-	w := welcome{ID: id, Inbox: who.Inbox, Since: who.Since, Groups: who.Groups}
+	w := welcome{ID: id, Inbox: who.Inbox, Now: now, Since: who.Since, Groups: who.Groups}
 	w.Delivered, w.Read, err = n.receipts(ctx, id)
 	return w, err
 }
