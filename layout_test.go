@@ -71,6 +71,7 @@ var table = map[string]row{
 	"internal/showcase/orders":    {ours: []string{"hub", "internal/showcase"}, elsewhere: []string{"modernc.org/sqlite", "github.com/jackc/pgx"}},
 	"internal/showcase/uploads":   {ours: []string{"hub", "internal/showcase"}},
 	"internal/pgtest":             {}, // a PostgreSQL server for tests
+	"internal/showcase/console":   {ours: []string{"hub", "internal/showcase"}},
 	"internal/showcase/quotes":    {ours: []string{"hub", "session", "internal/showcase"}},
 	"internal/showcase/arena":     {ours: []string{"hub", "internal/showcase"}},
 	"internal/showcase/chat":      {ours: []string{"hub", "internal/showcase", "internal/showcase/picture"}},
@@ -88,7 +89,7 @@ var table = map[string]row{
 	"internal/showcase/showcasetest": {ours: []string{"hub", "internal/showcase"}},
 	"internal/showcase/support":      {ours: []string{"hub", "internal/showcase"}},
 	"internal/server": {
-		ours: []string{"websocket", "hub", "session", "socketio", "web", "internal/wire", "internal/showcase", "internal/showcase/how", "internal/showcase/chat", "internal/showcase/orders", "internal/showcase/uploads", "internal/showcase/quotes", "internal/showcase/live", "internal/showcase/call", "internal/showcase/edit", "internal/showcase/scores", "internal/showcase/notify", "internal/showcase/support", "internal/showcase/arena", "internal/showcase/locations",
+		ours: []string{"websocket", "hub", "session", "socketio", "web", "internal/wire", "internal/showcase", "internal/showcase/how", "internal/showcase/chat", "internal/showcase/orders", "internal/showcase/uploads", "internal/showcase/quotes", "internal/showcase/console", "internal/showcase/live", "internal/showcase/call", "internal/showcase/edit", "internal/showcase/scores", "internal/showcase/notify", "internal/showcase/support", "internal/showcase/arena", "internal/showcase/locations",
 			"internal/server/config", "internal/server/auth", "internal/server/webhook", "internal/server/api"},
 		elsewhere: []string{
 			"github.com/golang-jwt/jwt", "github.com/MicahParks/keyfunc", "github.com/prometheus/client_golang",

@@ -22,10 +22,14 @@ func TestLogJSON(t *testing.T) {
 func TestLogLevel(t *testing.T) {
 	var b strings.Builder
 	c := configured(t, "log: {level: warn}").Log
-	logger, level := newLogger(&b, c)
-	logger.Info("quiet")
-	level.Set(logLevels["debug"])
-	logger.Debug("loud")
+	log := newLogger(&b, c)
+	log.Info("quiet")
+	log.level.Set(logLevels["debug"])
+	log.Debug("loud")
+	log.Warn("odd")
+	if lines, _ := log.journal.Lines(); len(lines) != 1 || lines[0].Text != "odd" {
+		t.Errorf("the journal has %v", lines)
+	}
 	if strings.Contains(b.String(), "quiet") || !strings.Contains(b.String(), "msg=loud") {
 		t.Error(b.String())
 	}

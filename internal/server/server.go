@@ -39,8 +39,7 @@ type Config struct {
 	// Ready is called once the server accepts connections, with the address of its page. Nil is allowed.
 	Ready func(url string)
 
-	logger *slog.Logger   // set by openBroker; nil: made by newNode
-	level  *slog.LevelVar // of logger
+	logging *logging // set by openBroker; nil: made by newNode
 }
 
 func (c Config) withDefaults() (Config, error) {
@@ -103,8 +102,8 @@ func (c *Config) openBroker(ctx context.Context) (closeBroker func(), err error)
 	if err := Check(c.Settings.Config); err != nil {
 		return nil, err
 	}
-	c.logger, c.level = newLogger(c.Log, c.Settings.Log)
-	c.Broker, closeBroker, err = c.OpenBroker(ctx, c.logger)
+	c.logging = newLogger(c.Log, c.Settings.Log)
+	c.Broker, closeBroker, err = c.OpenBroker(ctx, c.logging.Logger)
 	if err != nil && ctx.Err() != nil {
 		return func() {}, nil
 	}
@@ -170,6 +169,7 @@ func (n *node) listen(ctx context.Context) error {
 // start serves the ports and says so.
 func (n *node) start() {
 	n.failed = make(chan error, 2)
+	n.serving.Store(true)
 	for _, e := range []*endpoint{n.public, n.admin} {
 		if e != nil {
 			go func() { n.failed <- e.serve() }()

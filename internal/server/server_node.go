@@ -26,10 +26,11 @@ type node struct {
 	life   context.Context               // immutable: ends with close
 	end    context.CancelFunc            // immutable
 
-	logger       *slog.Logger   // immutable, as is what follows
-	level        *slog.LevelVar // has its own lock
-	certificates *certificates  // has its own lock
-	gate         *gate          // has its own lock
+	logger       *slog.Logger      // immutable, as is what follows
+	level        *slog.LevelVar    // has its own lock
+	journal      *showcase.Journal // has its own lock
+	certificates *certificates     // has its own lock
+	gate         *gate             // has its own lock
 	auth         *auth.Authenticator
 	hooks        *webhook.Hooks
 	showcase     *showcase.Showcase // nil: not served
@@ -47,6 +48,7 @@ type node struct {
 	public  *endpoint
 	admin   *endpoint // nil: none
 	failed  chan error
+	serving atomic.Bool // whether all that is set
 }
 
 // current returns the settings that hold now.
@@ -58,9 +60,11 @@ func newNode(c Config) (*node, error) {
 	n := &node{config: c, booted: settings, certificates: &certificates{}, gate: &gate{}}
 	n.loaded.Store(c.Settings)
 	n.life, n.end = context.WithCancel(context.Background())
-	if n.logger, n.level = c.logger, c.level; n.logger == nil {
-		n.logger, n.level = newLogger(c.Log, settings.Log)
+	log := c.logging
+	if log == nil {
+		log = newLogger(c.Log, settings.Log)
 	}
+	n.logger, n.level, n.journal = log.Logger, log.level, log.journal
 	if err := checkSafety(settings); err != nil {
 		return nil, err
 	}

@@ -4,8 +4,9 @@ import (
 	"github.com/duplex-websocket/duplex/internal/server/config"
 	"github.com/duplex-websocket/duplex/internal/showcase"
 	"github.com/duplex-websocket/duplex/internal/showcase/arena"
-	"github.com/duplex-websocket/duplex/internal/showcase/call"
+	calls "github.com/duplex-websocket/duplex/internal/showcase/call"
 	"github.com/duplex-websocket/duplex/internal/showcase/chat"
+	"github.com/duplex-websocket/duplex/internal/showcase/console"
 	"github.com/duplex-websocket/duplex/internal/showcase/edit"
 	"github.com/duplex-websocket/duplex/internal/showcase/how"
 	"github.com/duplex-websocket/duplex/internal/showcase/live"
@@ -28,9 +29,10 @@ var apps = []showcase.Maker{
 	orders.New,
 	uploads.New,
 	live.New,
-	call.New,
+	calls.New,
 	notify.New,
 	edit.New,
+	console.New,
 	quotes.New,
 	scores.New,
 	support.New,
@@ -42,9 +44,18 @@ func (n *node) showcaseEnv(c *config.Config) *showcase.Env {
 		Data: c.Data, Exposed: !isLoopback(c.Listen), MaxFrame: maxFrame(c), Logger: n.logger, Accept: n.acceptOptions(c),
 		Postgres: c.Postgres, PostgresFile: c.PostgresFile,
 		Sessions: func() session.Options { return n.sessionOptions(n.current().Config) },
+		Node:     c.Node, Journal: n.journal, Connections: n.served,
 		Operators: &showcase.Operators{
 			Everybody: func() bool { return n.isOpen() && !n.api.HasKeys() },
 			Valid:     func(key string) bool { return n.api.IsKey(key) },
 		},
 	}
+}
+
+// served counts the WebSockets, also while the server is not complete.
+func (n *node) served() int {
+	if !n.serving.Load() {
+		return 0
+	}
+	return n.connections()
 }

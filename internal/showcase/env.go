@@ -21,7 +21,11 @@ type Env struct {
 	PostgresFile string     // holds the connection string, instead
 	Exposed      bool       // others than this machine reach the server
 	MaxFrame     int        // bytes of one frame of the session protocol; 0: no app need care
-	Operators    *Operators // who may do more than visitors
+	Operators    *Operators // who may do more than visitors; default: nobody
+
+	Node        string     // what this server is called in its cluster, or empty
+	Journal     *Journal   // the last warnings and errors of the log; default: an empty one
+	Connections func() int // WebSockets of all kinds that there are; nil: nobody counts
 
 	// Sessions are the options with which the server serves the hub's sessions, for an app that serves them once more in another way. They are
 	// there when the hub is.

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -67,6 +68,12 @@ type Showcase struct {
 
 // New makes the apps. After an error nothing is left of them.
 func New(env *Env, makers ...Maker) (*Showcase, error) {
+	if env.Journal == nil {
+		env.Journal = &Journal{}
+	}
+	if env.Operators == nil {
+		env.Operators = &Operators{Everybody: func() bool { return false }, Valid: func(string) bool { return false }}
+	}
 	s := &Showcase{env: env, end: func() {}}
 	for _, make := range append(makers, newOperators) {
 		app, err := make(env)
@@ -113,10 +120,17 @@ func (s *Showcase) subscribe(call *hub.SubscribeCall) error {
 		return app.Subscribe(call)
 	}
 	// A pattern that is not within one app may hear what others keep from it. On a machine of one's own that is what one wants.
-	if s.env.Exposed && call.Identity.Anonymous && covers(call.Topic) {
+	if covers(call.Topic) && !grants(call.Identity, call.Topic) && s.env.Operators.Check(call.Session) != nil {
 		return hub.Errorf(hub.CodeForbidden, "%s matches topics of the showcase, which are subscribed to one by one", call.Topic)
 	}
 	return nil
+}
+
+// grants reports whether whoever vouches for somebody lets them subscribe to all of a pattern.
+func grants(who *hub.Identity, pattern string) bool {
+	return slices.ContainsFunc(who.Grants, func(g hub.Grant) bool {
+		return g.Actions&hub.ActSubscribe != 0 && hub.Covers(g.Pattern, pattern)
+	})
 }
 
 // covers reports whether a pattern may match topics that begin with Prefix.

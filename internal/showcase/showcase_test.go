@@ -98,19 +98,32 @@ func shop(*Env) (*App, error) {
 
 func TestAppsDecide(t *testing.T) {
 	env := newEnv()
+	alone := true
+	env.Operators.Everybody = func() bool { return alone }
 	s, h := open(t, env, shop)
 	ann := visitor(t, h, "ann")
 	for topic, code := range map[string]hub.Code{"demo.shop.a": "", "demo.shop.*": "shop.secret", "demo.shop.>": "shop.secret", "demo.>": "", ">": "", "news.>": ""} {
 		_, err := ann.Subscribe(t.Context(), topic, hub.SubscribeOptions{})
 		wantCode(t, topic, err, code)
 	}
-	env.Exposed = true
+	alone = false
 	bob := visitor(t, h, "bob")
 	for topic, code := range map[string]hub.Code{"demo.>": hub.CodeForbidden, ">": hub.CodeForbidden, "*.shop.a": hub.CodeForbidden, "news.>": ""} {
 		_, err := bob.Subscribe(t.Context(), topic, hub.SubscribeOptions{})
 		wantCode(t, topic+" where others reach the server", err, code)
 	}
-	_, err := ann.Publish(t.Context(), "demo.shop.a", hub.Publication{Data: []byte(`"this is long"`)})
+	if _, err := request(t, bob, "demo.operator", `{"key":"right"}`); err != nil {
+		t.Error(err)
+	}
+	_, err := bob.Subscribe(t.Context(), "demo.>", hub.SubscribeOptions{})
+	wantCode(t, "an operator", err, "")
+	granted, err := h.Connect(hub.Connecting{Session: "eve", Sink: deaf{}, Identity: hub.Identity{User: "eve", Grants: []hub.Grant{{Pattern: ">", Actions: hub.ActSubscribe}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = granted.Subscribe(t.Context(), "demo.>", hub.SubscribeOptions{})
+	wantCode(t, "somebody with a grant", err, "")
+	_, err = ann.Publish(t.Context(), "demo.shop.a", hub.Publication{Data: []byte(`"this is long"`)})
 	wantCode(t, "publish", err, "shop.too-long")
 	_, err = ann.Publish(t.Context(), "elsewhere", hub.Publication{Data: []byte(`"this is long"`)})
 	wantCode(t, "publish elsewhere", err, "")
