@@ -46,8 +46,8 @@ const look = EditorView.theme({
 export interface Editor {
   readonly view: EditorView;
   readonly undo: Y.UndoManager;
-  /** Nothing can be changed any more. */
-  freeze(): void;
+  /** Shows this and nothing else, and does not let anybody change it. */
+  freeze(content: string): void;
   label(text: string, hint: string): void;
   destroy(): void;
 }
@@ -55,7 +55,9 @@ export interface Editor {
 /** Opens a text in an element. The undo manager knows only what this visitor has done here. */
 export function edit(parent: HTMLElement, text: Y.Text, awareness: Awareness): Editor {
   const undo = new Y.UndoManager(text, { captureTimeout: 400 });
-  const [locked, words] = [new Compartment(), new Compartment()];
+  const words = new Compartment();
+  // What other programs write may have other ends of lines: here each character has its place.
+  const looks = [EditorState.lineSeparator.of('\n'), EditorView.lineWrapping, markdown, syntaxHighlighting(colours), look];
   // Within a shadow root CodeMirror's styles are sheets made by script, which the page's content security policy allows.
   const root = parent.shadowRoot ?? parent.attachShadow({ mode: 'open' });
   root.replaceChildren();
@@ -65,15 +67,10 @@ export function edit(parent: HTMLElement, text: Y.Text, awareness: Awareness): E
     state: EditorState.create({
       doc: text.toString(),
       extensions: [
-        EditorState.lineSeparator.of('\n'), // what other programs write may have others, and each character has its place
+        looks,
         keymap.of([...yUndoManagerKeymap, ...defaultKeymap]),
-        EditorView.lineWrapping,
-        markdown,
-        syntaxHighlighting(colours),
-        look,
         yCollab(text, null, { undoManager: undo }),
         remote(text, awareness),
-        locked.of([]),
         words.of([]),
       ],
     }),
@@ -81,7 +78,9 @@ export function edit(parent: HTMLElement, text: Y.Text, awareness: Awareness): E
   return {
     view,
     undo,
-    freeze: () => view.dispatch({ effects: locked.reconfigure([EditorState.readOnly.of(true), EditorView.editable.of(false)]) }),
+    freeze: (content) => view.setState(EditorState.create({
+      doc: content, extensions: [looks, EditorState.readOnly.of(true), EditorView.editable.of(false), words.of(words.get(view.state) ?? [])],
+    })),
     label: (label, hint) => view.dispatch({
       effects: words.reconfigure([EditorView.contentAttributes.of({ 'aria-label': label, spellcheck: 'true' }), placeholder(hint)]),
     }),

@@ -54,8 +54,12 @@ async function show(name: string): Promise<void> {
   awareness.on('change', () => showPeople($('people'), awareness));
   const editor = edit($('editor'), text, awareness);
   open = { name, doc, text, editor, provider };
+  if (!isPlain(text)) refreeze();
   provider.offline = offline;
   showPeople($('people'), awareness);
+  doc.on('beforeObserverCalls', ({ local }: Y.Transaction) => {
+    if (!local && !isPlain(text)) refreeze(); // before the editor tries to show it
+  });
   text.observe(() => scheduleCount());
   for (const event of ['stack-item-added', 'stack-item-popped', 'stack-cleared'] as const) editor.undo.on(event, showUndo);
   translated();
@@ -118,24 +122,28 @@ function scheduleCount(): void {
 
 function count({ text, editor }: Open): void {
   const content = text.toString();
-  if (content.length !== text.length || content !== editor.view.state.sliceDoc()) refreeze();
+  if (foreign || content !== editor.view.state.sliceDoc()) refreeze();
   let words = 0;
   for (const { isWordLike } of new Intl.Segmenter(locale(), { granularity: 'word' }).segment(content.slice(0, 200_000))) if (isWordLike) words++;
   $('words').textContent = words.toLocaleString(locale());
   $('characters').textContent = [...content].length.toLocaleString(locale());
 }
 
+/** Whether a text consists of characters only: pictures and whatever else programs put between them count for its length. */
+const isPlain = (text: Y.Text) => text.length === text.toString().length;
+
 /** The document holds what no editor of plain text can show: it must not be changed here. */
 function refreeze(): void {
   foreign = true;
-  open?.editor.freeze();
+  if (open) open.editor.freeze(open.text.toString());
+  showUndo();
   showProblem();
 }
 
 function showUndo(): void {
   const undo = open?.editor.undo;
-  $<HTMLButtonElement>('undo').disabled = !undo?.undoStack.length;
-  $<HTMLButtonElement>('redo').disabled = !undo?.redoStack.length;
+  $<HTMLButtonElement>('undo').disabled = foreign || !undo?.undoStack.length;
+  $<HTMLButtonElement>('redo').disabled = foreign || !undo?.redoStack.length;
 }
 
 function translated(): void {

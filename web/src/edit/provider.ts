@@ -39,8 +39,20 @@ export interface ProviderEvents {
 }
 
 const pause = 50; // ms between two publications: what is typed meanwhile becomes one update
+const large = 16 << 10; // bytes of an update that are worth some work to make them fewer
 const retry = { later: 2000, refused: 15_000, changed: 1000 }; // ms: nobody's fault; the server does not want it; neither, but it has changed
 const harmless = new Set(['edit.known', 'offline', 'closed', 'outbox-full', 'unavailable', 'timeout', 'unanswered', 'rate', 'disconnected', 'internal']);
+
+/** What somebody lacks who has a state vector. What was deleted is only there as long as the visitor may undo that: others do not need it. */
+function whatLacks(doc: Y.Doc, vector: Uint8Array): Uint8Array {
+  const lacks = Y.encodeStateAsUpdate(doc, vector);
+  if (lacks.length < large) return lacks;
+  const copy = new Y.Doc(); // one in which nothing can be undone
+  Y.applyUpdate(copy, Y.encodeStateAsUpdate(doc));
+  const least = Y.encodeStateAsUpdate(copy, vector);
+  copy.destroy();
+  return least;
+}
 
 const bytes = (base64: string) => Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
 
@@ -174,7 +186,7 @@ export class Provider {
       this.#count(0);
       this.cursors.apply(bytes(state.states));
       this.#unsent = [];
-      const lacks = Y.encodeStateAsUpdate(this.doc, bytes(state.vector));
+      const lacks = whatLacks(this.doc, bytes(state.vector));
       if (lacks.length > 2) await this.#publish(lacks); // two bytes say nothing
     });
   }
