@@ -177,6 +177,9 @@ test('rooms can be changed, shared and gone back from', async (t) => {
   await ann.fill('#room-name', 'a*b');
   await ann.press('#room-name', 'Enter');
   await ann.locator('#room-error').getByText('A room has 1 to 32').waitFor();
+  await shared.goto(`${url}?room=first`); // as links were while the chat was the only page
+  await shared.locator('#room-title').getByText('first', { exact: true }).waitFor();
+  await sees(shared, 'in the first');
 });
 
 test('unread messages are counted in the title', async (t) => {

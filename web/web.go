@@ -12,7 +12,7 @@ var dist embed.FS
 
 // Public are the files for browsers that are no page: the client, for pages of other people, and what belongs to the site as a whole.
 //
-//go:embed *.html *.css *.js *.svg *.webmanifest
+//go:embed duplex-client.js icon.svg app.webmanifest
 var Public embed.FS
 
 // Source is what the pages were built from.

@@ -12,8 +12,6 @@ const replyIcon = 'M9 7L4 12l5 5M4.500 12H14a6 6 0 0 1 6 6v1';
 export interface Actions {
   reply(message: Shown): void;
   jump(to: Quote): void;
-  /** A picture has its size now. */
-  grown(): void;
 }
 
 const pictures = new WeakMap<Element, string>(); // button -> address of its Blob
@@ -23,7 +21,7 @@ export function messageElement(message: Shown, own: boolean, actions: Actions, w
   const time = make('time');
   time.dateTime = new Date(message.time).toISOString();
   showTime(time);
-  const content = message.blob ? picture(message, message.blob, actions) : bubble(message.text ?? '');
+  const content = message.blob ? picture(message, message.blob) : bubble(message.text ?? '');
   const body = make('div', 'body', make('p', 'meta', make('span', 'who', message.from), ' ', time));
   if (message.reply) body.append(quoteElement(message.reply, actions));
   body.append(waiting ? content : make('div', 'said', content, replyButton(message, actions)));
@@ -64,17 +62,20 @@ export function quoteContent({ from, text, picture: isPicture }: Quote): Node[] 
   return isPicture ? [make('strong', '', from), make('span', 'film', '🖼'), what] : [make('strong', '', from), what];
 }
 
-function picture({ from, name = '', width, height }: Shown, blob: Blob, actions: Actions): HTMLButtonElement {
+function picture({ from, name = '', width, height }: Shown, blob: Blob): HTMLButtonElement {
   const url = URL.createObjectURL(blob);
   const image = make('img');
-  if (width && height) Object.assign(image, { width, height }); // keeps the place free, so nothing jumps
+  if (width && height) { // keeps the place free, so nothing jumps
+    image.style.setProperty('--width', `${width}px`);
+    image.style.setProperty('--ratio', String(width / height));
+    image.classList.add('sized');
+  }
   image.src = url;
   image.alt = t('picture.alt', { from, name });
   const button = make('button', 'picture', image);
   button.type = 'button';
   label(button, 'picture.enlarge', { from });
   button.onclick = () => enlarge({ url, from, name: name || 'picture' });
-  image.onload = () => actions.grown();
   image.onerror = () => {
     if (!pictures.has(button)) return; // it was taken away
     const broken = make('span', 'broken');

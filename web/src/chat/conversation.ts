@@ -4,6 +4,7 @@ import type { DuplexError, Gap, History, HistoryOptions, Message, Position, Send
 import { onState, type State } from '../shared/connection.js';
 import { t } from '../shared/i18n.js';
 import { toast } from '../shared/toast.js';
+import type { Actions } from './bubble.js';
 import type { Link } from './link.js';
 import { Marks } from './marks.js';
 import { nameOf, toShow, type Item, type Shown } from './message.js';
@@ -54,14 +55,14 @@ export class Conversation {
 
   constructor(readonly room: string, readonly link: Link, readonly unsent: Unsent, private readonly listener: Listener) {
     this.#topic = `chat.${room}`;
+    const actions: Actions = { reply: (message) => listener.reply(message), jump: (to) => void this.jump(to) };
     this.timeline = new Timeline(link.name, readIn(room), {
-      reply: (message) => listener.reply(message),
-      jump: (to) => void this.jump(to),
+      ...actions,
       older: () => void this.#older(),
       seen: (at) => this.#seen(at),
       changed: () => this.#marks?.draw(),
     });
-    this.#pending = new Pending(unsent, room, this.timeline.actions);
+    this.#pending = new Pending(unsent, room, actions);
     this.typing = new Typing(link.client, this.#topic, () => this.timeline.own);
     this.#marks = new Marks(link.client, this.#topic, () => this.timeline.own);
     unsent.listener = { changed: (item) => this.#showUnsent(item), published: (item, at) => this.#published(item, at) };

@@ -11,7 +11,7 @@ const groupWithin = 5 * 60_000;
 const nearBottom = 80; // pixels
 const nearTop = 400;
 
-interface Listener extends Omit<Actions, 'grown'> {
+interface Listener extends Actions {
   /** The reader comes to the beginning of what is shown, and the room may remember more. */
   older(): void;
   /** The reader has seen everything up to there. */
@@ -30,8 +30,8 @@ export class Timeline {
   readonly #shown = new WeakMap<Element, Shown>();
   readonly #known = new Set<string>(); // of the messages that are shown, from whom and their id
   readonly #resized = new ResizeObserver(() => this.#stuck && this.#jump());
-  readonly #actions: Actions;
   #stuck = true; // to the bottom, because that is where the reader is
+  #top = 0; // where it was scrolled to
   #epoch = ''; // of the last line
   #offset = 0; // the highest one in that epoch
   #unseen = 0;
@@ -43,28 +43,22 @@ export class Timeline {
   constructor(own: string, read: Position | undefined, private readonly listener: Listener) {
     this.own = own;
     this.#read = read;
-    this.#actions = {
-      reply: (message) => listener.reply(message),
-      jump: (to) => listener.jump(to),
-      grown: () => this.#stuck && this.toBottom(),
-    };
     this.#log.replaceChildren();
     this.#empty.hidden = true;
     this.#showTop();
     this.#showNewer(0);
-    this.#resized.observe(this.#scroll);
+    for (const element of [this.#scroll, this.#log, $('pending')]) this.#resized.observe(element);
     this.#scroll.onscroll = () => {
-      this.#stuck = this.#scroll.scrollHeight - this.#scroll.scrollTop - this.#scroll.clientHeight <= nearBottom;
+      const { scrollTop } = this.#scroll;
+      if (this.#isAtBottom) this.#stuck = true;
+      else if (scrollTop < this.#top - 1) this.#stuck = false; // by the reader; what grows does not count
+      this.#top = scrollTop;
       if (this.#stuck) this.#showNewer(0);
       this.#askForOlder();
       this.look();
     };
     this.#newer.onclick = () => this.toBottom();
     $('older-load').onclick = () => listener.older();
-  }
-
-  get actions(): Actions {
-    return this.#actions;
   }
 
   /** Gives the memory of all pictures back. */
@@ -186,12 +180,17 @@ export class Timeline {
     this.#divide(undefined);
   }
 
+  get #isAtBottom(): boolean {
+    return this.#scroll.scrollHeight - this.#scroll.scrollTop - this.#scroll.clientHeight <= nearBottom;
+  }
+
   #askForOlder(): void {
     if (this.#more && this.#scroll.clientHeight > 0 && this.#scroll.scrollTop < nearTop) this.listener.older();
   }
 
   #jump(): void {
     this.#scroll.scrollTop = this.#scroll.scrollHeight;
+    this.#top = this.#scroll.scrollTop;
     this.#stuck = true;
   }
 
@@ -203,7 +202,7 @@ export class Timeline {
     const key = `${message.from} ${message.id}`;
     if (this.#known.has(key)) return undefined;
     this.#known.add(key);
-    const element = messageElement(message, message.from === this.own, this.#actions);
+    const element = messageElement(message, message.from === this.own, this.listener);
     Object.assign(element.dataset, { key, from: message.from, time: message.time });
     this.#shown.set(element, message);
     this.#insert(element, message.epoch, message.offset);
@@ -270,7 +269,7 @@ export class Timeline {
     this.#divide(all[first]);
     if (!isFirst || !this.#divider) return;
     this.#divider.scrollIntoView({ block: 'start' });
-    this.#stuck = this.#scroll.scrollHeight - this.#scroll.scrollTop - this.#scroll.clientHeight <= nearBottom;
+    this.#stuck = this.#isAtBottom;
     if (!this.#stuck) this.#showNewer(all.slice(first).filter((e) => e.dataset.from !== this.own).length);
   }
 

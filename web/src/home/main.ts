@@ -17,6 +17,9 @@ function show(): void {
   }));
 }
 
+// The chat was at / once, and links to its rooms have gone around.
+if (new URLSearchParams(location.search).has('room')) location.replace(`chat/${location.search}`);
+
 onLanguage(show);
 show();
 connect();
