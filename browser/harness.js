@@ -76,32 +76,6 @@ export async function openPage(t, url, options = {}) {
   return page;
 }
 
-/** Comes into a room through the form. */
-export async function join(page, name, room = 'lobby') {
-  await page.fill('#entry-name', name);
-  await page.fill('#entry-room', room);
-  await page.click('#entry-submit');
-  await page.locator('#state[data-state="open"]').waitFor();
-}
-
-/** Opens a page and comes in. */
-export async function enter(t, url, name, { room, ...options } = {}) {
-  const page = await openPage(t, url, options);
-  await join(page, name, room);
-  return page;
-}
-
-export async function say(page, text) {
-  await page.fill('#text', text);
-  await page.press('#text', 'Enter');
-}
-
-/** The texts of the messages that the server has confirmed, in order. */
-export const texts = (page) => page.locator('#log .bubble').allTextContents();
-
-/** Waits until a message with exactly that text is there. */
-export const sees = (page, text) => page.locator('#log .bubble').getByText(text, { exact: true }).waitFor();
-
 /** Waits until check() resolves to something true. */
 export async function until(check, what) {
   const deadline = Date.now() + 15_000;
