@@ -158,14 +158,7 @@ func TestSocketStates(t *testing.T) {
 	if s := next(ann); s.Client != 2 || s.State != nil || s.Clock != 3 {
 		t.Errorf("ann sees %v, want that Bob has gone", s)
 	}
-	deadline := time.After(10 * time.Second)
-	for len(page.all(topic("notes", partLive))) < 3 {
-		select {
-		case <-deadline:
-			t.Fatal("the page has not been told of Ann, Bob and his leaving")
-		case <-time.After(5 * time.Millisecond):
-		}
-	}
+	eventually(t, "the page is told of Ann, of Bob, and that he has gone", func() bool { return len(page.all(topic("notes", partLive))) == 3 })
 }
 
 func TestSocketRefusals(t *testing.T) {
