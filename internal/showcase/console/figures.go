@@ -137,22 +137,21 @@ func (c *console) slowest() []slow {
 	return found[:min(maxSlow, len(found))]
 }
 
-// tell publishes the figures of all nodes, until ctx ends.
+// tell publishes the figures of all nodes, until ctx ends. The first ones only say where counting begins.
 func (c *console) tell(ctx context.Context) {
 	tick := time.NewTicker(pace)
 	defer tick.Stop()
-	var before *figures
-	for {
+	for before := c.gather(ctx, nil); ; {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
 		now := c.gather(ctx, before)
 		before = now
 		c.remember(now.Sum)
 		if _, err := showcase.JSON(ctx, c.env.Hub, topicFigures, "figures", now); err != nil && ctx.Err() == nil {
 			c.env.Logger.Debug("the console waits for its broker", "error", err)
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return
 		}
 	}
 }
