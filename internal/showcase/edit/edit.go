@@ -194,7 +194,7 @@ func (e *editor) admit(ctx context.Context, name string, data []byte) error {
 			return hub.Errorf(codeMany, "there are %d documents already, which is as many as are kept: take one of them", count)
 		}
 	}
-	return r.admit(u, len(data))
+	return r.admit(ctx, u, len(data))
 }
 
 // state is the answer to demo.edit.state: what this node knows of a document, so that a client can bring what it lacks.

@@ -3,6 +3,7 @@ package edit
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -32,10 +33,14 @@ type room struct {
 	uses       int                // guarded by mu
 	lastUse    time.Time          // guarded by mu
 	compacting bool               // a snapshot is being published; guarded by mu
+	moved      chan struct{}      // closed when the next update has been taken; guarded by mu
 }
 
 func newRoom(e *editor, name, session string) *room {
-	r := &room{editor: e, name: name, session: session, inbox: newInbox(), ready: make(chan struct{}), sockets: make(map[*peer]struct{})}
+	r := &room{
+		editor: e, name: name, session: session, inbox: newInbox(),
+		ready: make(chan struct{}), moved: make(chan struct{}), sockets: make(map[*peer]struct{}),
+	}
 	r.ctx, r.end = context.WithCancel(context.Background())
 	return r
 }
@@ -190,6 +195,8 @@ func (r *room) take(m *hub.Message) {
 	if !r.content.addUpdate(m) {
 		return
 	}
+	close(r.moved)
+	r.moved = make(chan struct{})
 	wire := yjs.AppendSync(nil, yjs.SyncUpdate, m.Data)
 	for p := range r.sockets {
 		p.update(m, wire)
@@ -274,7 +281,15 @@ func (r *room) isNew() bool {
 }
 
 // admit reports whether an update may become part of the log.
-func (r *room) admit(u *yjs.Update, size int) error {
+func (r *room) admit(ctx context.Context, u *yjs.Update, size int) error {
+	err := r.judge(u, size)
+	if errors.Is(err, &hub.Error{Code: codeFull}) && r.catchUp(ctx) { // what somebody has just deleted may be on its way to the room
+		err = r.judge(u, size)
+	}
+	return err
+}
+
+func (r *room) judge(u *yjs.Update, size int) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.content.index.Has(u) {
@@ -285,9 +300,34 @@ func (r *room) admit(u *yjs.Update, size int) error {
 		return &hub.Error{Code: hub.CodeUnavailable, Message: "the document's log is being compacted; try again", Retry: time.Second}
 	}
 	if !r.content.fits(u, size) {
-		return hub.Errorf(codeFull, "the document is full: it has %d bytes, and more than %d are not kept", r.content.size, maxDocument)
+		return hub.Errorf(codeFull, "the document is full: with this it would have more than %d bytes; delete something", maxDocument)
 	}
 	return nil
+}
+
+// catchUp waits until the room has taken everything that is in the log now, and reports whether it has.
+func (r *room) catchUp(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, patience/5)
+	defer cancel()
+	page, err := r.editor.env.Hub.History(ctx, topic(r.name, partLog), hub.HistoryQuery{Limit: 1})
+	if err != nil || len(page.Messages) == 0 {
+		return false
+	}
+	for {
+		r.mu.Lock()
+		there, moved := r.content.epoch != page.Epoch || r.content.last >= page.Messages[0].Offset, r.moved
+		r.mu.Unlock()
+		if there {
+			return true
+		}
+		select {
+		case <-moved:
+		case <-r.ctx.Done():
+			return false
+		case <-ctx.Done():
+			return false
+		}
+	}
 }
 
 func (r *room) state() state {
