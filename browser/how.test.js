@@ -107,6 +107,7 @@ test('lengths in 7, 16 and 64 bits; the server pings, and sends a message in fra
   assert.deepEqual(sent.map(([, type, fin]) => [type, fin]), [['text', 'FIN 0'], ['continuation', 'FIN 0'], ['continuation', 'FIN 1']]);
   assert.equal(sent.map(([, , , , preview]) => preview).join(''), 'One message, several frames.');
   assert.ok(fragments.some(([from, type]) => from === 'server' && type === 'ping'), 'a ping passes in between');
+  await page.locator('#heard').getByText('a text: “One message, several frames.”').waitFor();
 
   // The second of two similar messages is small, and shown inflated.
   await page.click('#compression-on');

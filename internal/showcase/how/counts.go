@@ -24,7 +24,8 @@ const (
 var transportNames = [transports]string{"poll", "wait", "events", "socket"}
 
 const (
-	maxRaces     = 64 // counted at one time on one node
+	maxRaces     = 256 // counted at one time on one node
+	maxFromOne   = 32  // of them, from one address
 	raceKept     = 30 * time.Second
 	countsEvery  = 250 * time.Millisecond
 	requestRate  = 60 // a second, for each race: what long polling takes at the fastest pace is 20
@@ -43,6 +44,8 @@ type tally struct {
 	requests [transports]atomic.Int64
 	estimate atomic.Bool // some of it was computed
 
+	address string // immutable: who began it
+
 	// Guarded by how.mu.
 	active   [transports]int
 	allowed  allowance
@@ -51,6 +54,7 @@ type tally struct {
 }
 
 // counted is what is published about a race: what this node has counted since it knows of it. A page adds up what different nodes say.
+// Behind a reverse proxy the connections are the proxy's, which may write requests in its own way.
 type counted struct {
 	Node     string `json:"node"`
 	Run      int    `json:"run"`
@@ -67,17 +71,17 @@ type cost struct {
 	Out      int64  `json:"out"`
 }
 
-// enter counts a request of a race. leave is called when it is over.
-func (h *how) enter(r *race, by transport, now time.Time) (t *tally, leave func(), err *hub.Error) {
+// enter counts a request of a race, from an address. leave is called when it is over.
+func (h *how) enter(r *race, by transport, address string, now time.Time) (t *tally, leave func(), err *hub.Error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	at := raceKey{r.id, r.run}
 	t = h.races[at]
 	if t == nil {
-		if len(h.races) >= maxRaces {
-			return nil, nil, hub.Errorf(codeBusy, "%d races are on at this server, which is all that it counts at one time; try again in a minute", maxRaces)
+		if h.isBusy(address) {
+			return nil, nil, hub.Errorf(codeBusy, "very many races are on at this server, or from your address; try again in a minute")
 		}
-		t = &tally{allowed: allowance{rate: requestRate, burst: requestBurst}}
+		t = &tally{address: address, allowed: allowance{rate: requestRate, burst: requestBurst}}
 		h.races[at] = t
 	}
 	if t.active[by] >= mostAtOnce || !t.allowed.take(now) {
@@ -92,6 +96,17 @@ func (h *how) enter(r *race, by transport, now time.Time) (t *tally, leave func(
 		t.active[by]--
 		t.used = time.Now()
 	}, nil
+}
+
+// isBusy reports whether there is no room for a race from an address. mu is held.
+func (h *how) isBusy(address string) bool {
+	same := 0
+	for _, t := range h.races {
+		if t.address == address {
+			same++
+		}
+	}
+	return same >= maxFromOne || len(h.races) >= maxRaces
 }
 
 // publishCounts tells the pages, until ctx ends.

@@ -8,14 +8,15 @@
 // The race delivers the same messages to a page over short polling, long polling, server-sent events and WebSocket (race.go, transports.go,
 // stream.go), and publishes to demo.how.ID.counts how many bytes each has taken on its TCP connections (counts.go).
 //
-// Bounds: 256 demonstrations and 256 streams at a time on a node; messages of 64 KiB; of a frame, 4 KiB are shown; 100 frames a second and
-// connection are shown, and 50 messages a second accepted; a demonstration ends after 15 minutes and a race after one; of what was shown,
-// 300 frames or 512 KiB are kept for 5 minutes, for pages that come back.
+// Bounds: 256 demonstrations and 256 races at a time on a node, 32 of them from one address; messages of 64 KiB; of a frame, 4 KiB are
+// shown; 100 frames a second and connection are shown, and 50 messages a second accepted; a demonstration ends after 15 minutes and a race
+// after one; of what was shown, 300 frames or 512 KiB are kept for 5 minutes, for pages that come back.
 package how
 
 import (
 	"context"
 	"crypto/rand"
+	"net"
 	"net/http"
 	"regexp"
 	"strings"
@@ -49,6 +50,7 @@ const (
 // New makes the app.
 func New(env *showcase.Env) (*showcase.App, error) {
 	h := &how{env: env, node: rand.Text(), races: make(map[raceKey]*tally), ending: make(chan struct{})}
+	h.life, h.die = context.WithCancel(context.Background())
 	return &showcase.App{
 		Name: "how",
 		Topics: []hub.Rule{
@@ -66,6 +68,7 @@ func New(env *showcase.Env) (*showcase.App, error) {
 		},
 		Sockets: map[string]showcase.Socket{"/how/socket": h.newDemonstration(), "/how/stream": h.newStream()},
 		Run:     h.publishCounts,
+		Close:   h.close,
 	}, nil
 }
 
@@ -74,11 +77,29 @@ type how struct {
 	env  *showcase.Env // immutable
 	node string        // immutable; others count for the same race, if there are other nodes
 
+	life      context.Context // ends with close
+	die       context.CancelFunc
+	reporting sync.WaitGroup // reporters at work
+
 	mu    sync.Mutex
 	races map[raceKey]*tally // guarded by mu
 
 	end    sync.Once
 	ending chan struct{} // closed when the server stops: answers that take long end
+}
+
+func (h *how) close() {
+	h.die()
+	h.reporting.Wait()
+}
+
+// clientOf is the address from which a request comes, without its port.
+func clientOf(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	return host
 }
 
 // isID holds for what a page makes of 16 random bytes, and for longer ones.

@@ -27,9 +27,29 @@ type site struct {
 	t       *testing.T
 	hub     *hub.Hub
 	address string
+	url     string
+	client  *http.Client
 }
 
+// newSite serves HTTP/1.1 in the clear.
 func newSite(t *testing.T) *site {
+	t.Helper()
+	return start(t, func(server *httptest.Server) {
+		server.Listener = wire.Listener{Listener: server.Listener}
+		server.Start()
+	})
+}
+
+// newSiteOverTLS serves HTTP/2.
+func newSiteOverTLS(t *testing.T) *site {
+	t.Helper()
+	return start(t, func(server *httptest.Server) {
+		server.EnableHTTP2 = true
+		server.StartTLS()
+	})
+}
+
+func start(t *testing.T, begin func(*httptest.Server)) *site {
 	t.Helper()
 	quiet := slog.New(slog.DiscardHandler)
 	env := &showcase.Env{Logger: quiet, Accept: websocket.AcceptOptions{Options: websocket.Options{Logger: quiet}}}
@@ -51,9 +71,8 @@ func newSite(t *testing.T) *site {
 		mux.Handle(path, socket)
 	})
 	server := httptest.NewUnstartedServer(mux)
-	server.Listener = wire.Listener{Listener: server.Listener}
 	server.Config.ConnContext = wire.ConnContext
-	server.Start()
+	begin(server)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
@@ -66,7 +85,7 @@ func newSite(t *testing.T) *site {
 		s.Close()
 		h.Close()
 	})
-	return &site{t, h, server.Listener.Addr().String()}
+	return &site{t, h, server.Listener.Addr().String(), server.URL, server.Client()}
 }
 
 // sink hands over what is delivered.

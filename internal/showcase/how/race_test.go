@@ -155,37 +155,47 @@ func TestNonsenseIsRefused(t *testing.T) {
 func TestRacesAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := &how{races: make(map[raceKey]*tally)}
+		const one, another = "192.0.2.1", "192.0.2.2"
 		r := race{id: testID}
 		var leave []func()
 		for range mostAtOnce {
-			_, done, err := h.enter(&r, waiting, time.Now())
+			_, done, err := h.enter(&r, waiting, one, time.Now())
 			if err != nil {
 				t.Fatal(err)
 			}
 			leave = append(leave, done)
 		}
-		if _, _, err := h.enter(&r, waiting, time.Now()); err == nil || err.Code != codeTooFast {
+		if _, _, err := h.enter(&r, waiting, one, time.Now()); err == nil || err.Code != codeTooFast {
 			t.Errorf("one more at the same time: %v", err)
 		}
 		for range requestBurst - mostAtOnce {
-			_, done, err := h.enter(&r, polling, time.Now())
+			_, done, err := h.enter(&r, polling, one, time.Now())
 			if err != nil {
 				t.Fatal(err)
 			}
 			done()
 		}
-		if _, _, err := h.enter(&r, polling, time.Now()); err == nil || err.Code != codeTooFast {
+		if _, _, err := h.enter(&r, polling, one, time.Now()); err == nil || err.Code != codeTooFast {
 			t.Errorf("one more in the same second: %v", err)
 		}
-		for r.run = 1; r.run < maxRaces; r.run++ {
-			_, done, err := h.enter(&r, polling, time.Now())
+		for r.run = 1; r.run < maxFromOne; r.run++ {
+			_, done, err := h.enter(&r, polling, one, time.Now())
 			if err != nil {
 				t.Fatal(err)
 			}
 			done()
 		}
-		r.run = maxRaces
-		if _, _, err := h.enter(&r, polling, time.Now()); err == nil || err.Code != codeBusy {
+		if _, _, err := h.enter(&r, polling, one, time.Now()); err == nil || err.Code != codeBusy {
+			t.Errorf("one race more from the same address: %v", err)
+		}
+		for ; r.run < maxRaces; r.run++ {
+			_, done, err := h.enter(&r, polling, fmt.Sprint(another, r.run), time.Now())
+			if err != nil {
+				t.Fatal(err)
+			}
+			done()
+		}
+		if _, _, err := h.enter(&r, polling, another, time.Now()); err == nil || err.Code != codeBusy {
 			t.Errorf("one race more: %v", err)
 		}
 
@@ -231,4 +241,35 @@ func TestARaceEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.read("\x88\x12\x03\xe8the race is over")
+}
+
+// TestOverTLSTheCountIsComputed compares what is computed with what was counted for the same requests in the clear.
+func TestOverTLSTheCountIsComputed(t *testing.T) {
+	plain, secret := newSite(t), newSiteOverTLS(t)
+	var costs [2]counted
+	for i, s := range []*site{plain, secret} {
+		next := watch[counted](s, prefix+testID+counts)
+		for _, path := range []string{"poll", "events", "wait"} {
+			response, err := s.client.Get(s.url + "/how/" + path + "?" + query(1, 1200, raceTime, 1190))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.Copy(io.Discard, response.Body); err != nil {
+				t.Fatal(err)
+			}
+			_ = response.Body.Close()
+		}
+		for costs[i].Transports[waiting].Out == 0 { // before that the others are complete
+			costs[i] = next()
+		}
+	}
+	if costs[0].Estimate || !costs[1].Estimate {
+		t.Errorf("estimated: %v in the clear, %v over TLS", costs[0].Estimate, costs[1].Estimate)
+	}
+	for _, by := range []transport{polling, events} {
+		exact, computed := costs[0].Transports[by], costs[1].Transports[by]
+		if computed.Out != exact.Out || computed.In < exact.In-40 || computed.In > exact.In+40 { // the port, and how HTTP/2 names things
+			t.Errorf("computed were %+v, counted %+v", computed, exact)
+		}
+	}
 }

@@ -72,7 +72,7 @@ type reporter struct {
 func (h *how) newReporter(id string, connection int) *reporter {
 	r := &reporter{app: h, id: id, connection: connection, queue: make(chan report, reportsWaiting)}
 	r.frames = allowance{rate: reportRate, burst: reportBurst}
-	go r.run()
+	h.reporting.Go(r.run)
 	return r
 }
 
@@ -116,18 +116,30 @@ func (r *reporter) close() {
 // run publishes in order, as long as somebody watches.
 func (r *reporter) run() {
 	watched, asked := true, time.Now()
-	for what := range r.queue {
-		ctx, cancel := context.WithTimeout(context.Background(), publishTimeout)
-		if time.Since(asked) > askAgain {
-			watched, asked = r.app.isWatched(ctx, r.id), time.Now()
-		}
-		if watched {
-			if _, err := showcase.JSON(ctx, r.app.env.Hub, prefix+r.id, "", what); err != nil {
-				r.mu.Lock()
-				r.skipped++
-				r.mu.Unlock()
+	for {
+		select {
+		case what, more := <-r.queue:
+			if !more {
+				return
 			}
+			if time.Since(asked) > askAgain {
+				watched, asked = r.app.isWatched(r.app.life, r.id), time.Now()
+			}
+			if watched {
+				r.publish(what)
+			}
+		case <-r.app.life.Done():
+			return
 		}
-		cancel()
+	}
+}
+
+func (r *reporter) publish(what report) {
+	ctx, cancel := context.WithTimeout(r.app.life, publishTimeout)
+	defer cancel()
+	if _, err := showcase.JSON(ctx, r.app.env.Hub, prefix+r.id, "", what); err != nil {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.skipped++
 	}
 }

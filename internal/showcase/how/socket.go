@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	maxConnections = 256 // of each kind, on one node
+	maxConnections = 256 // of each kind, on one node; from one address at most maxFromOne
 	maxLifetime    = 15 * time.Minute
 	pingInterval   = 20 * time.Second
 	messageRate    = 50 // a second
@@ -68,15 +68,29 @@ func (d *demonstration) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // admit bounds the connections, and ties each to its tap.
 func (d *demonstration) admit(u *websocket.Upgrade) error {
-	if d.Len() >= maxConnections {
+	address := clientOf(u.Request)
+	if d.Len() >= maxConnections || d.from(address) >= maxFromOne {
 		return errBusy()
 	}
 	t, ok := u.Request.Context().Value(tapKey{}).(*tap)
 	if !ok {
 		return errors.New("how: a handshake without its tap")
 	}
-	u.SetAttribute(tapKey{}, &visitor{tap: t, messages: allowance{rate: messageRate, burst: messageBurst}})
+	u.SetAttribute(tapKey{}, &visitor{tap: t, address: address, messages: allowance{rate: messageRate, burst: messageBurst}})
 	return nil
+}
+
+// from counts the connections from an address.
+func (d *demonstration) from(address string) (n int) {
+	count := func(c *websocket.Conn) bool {
+		if v, ok := c.Attribute(tapKey{}).(*visitor); ok && v.address == address {
+			n++
+		}
+		return true
+	}
+	d.plain.Range(count)
+	d.packed.Range(count)
+	return n
 }
 
 func errBusy() error {
@@ -89,6 +103,7 @@ func errBusy() error {
 // visitor is the server's end of a demonstration.
 type visitor struct {
 	tap      *tap
+	address  string
 	messages allowance
 }
 

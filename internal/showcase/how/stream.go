@@ -43,7 +43,7 @@ func (s *streams) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	r = r.WithContext(context.WithValue(r.Context(), runnerKey{}, run))
 	wrapped := &hijacking{w, func(nc net.Conn, _ []byte) net.Conn {
 		run.taken = true
-		_ = run.tally.counting(frames, w, r) // the request; what comes behind it is none of a browser
+		_, _ = run.tally.counting(frames, w, r) // the request; what comes behind it is none of a browser
 		return &metered{nc, &run.tally.meters[frames]}
 	}}
 	s.Server.ServeHTTP(wrapped, r)
@@ -66,7 +66,7 @@ func (s *streams) admit(u *websocket.Upgrade) error {
 	if run.race, err = parseRace(u.Request.URL.Query(), now); err != nil {
 		return &websocket.HandshakeError{Status: http.StatusBadRequest, Reason: asRefusal(err).Message}
 	}
-	t, leave, refused := s.app.enter(&run.race, frames, now)
+	t, leave, refused := s.app.enter(&run.race, frames, clientOf(u.Request), now)
 	if refused != nil {
 		return &websocket.HandshakeError{Status: statusOf(refused), Reason: refused.Message}
 	}

@@ -22,14 +22,16 @@ func (h *how) exchange(by transport, serve func(http.ResponseWriter, *http.Reque
 			refuse(w, http.StatusBadRequest, asRefusal(err))
 			return
 		}
-		t, leave, refused := h.enter(&what, by, now)
+		t, leave, refused := h.enter(&what, by, clientOf(r), now)
 		if refused != nil {
 			refuse(w, statusOf(refused), refused)
 			return
 		}
 		defer leave()
 		w.Header().Set("Cache-Control", "no-store")
-		serve(t.counting(by, w, r), r, &what)
+		w, done := t.counting(by, w, r)
+		defer done()
+		serve(w, r, &what)
 	})
 }
 
@@ -40,17 +42,18 @@ func statusOf(err *hub.Error) int {
 	return http.StatusServiceUnavailable
 }
 
-// counting counts an exchange: on its TCP connection, or where that has TLS, as HTTP/1.1 would write it.
-func (t *tally) counting(by transport, w http.ResponseWriter, r *http.Request) http.ResponseWriter {
+// counting counts an exchange: on its TCP connection, or where that has TLS, as HTTP/1.1 would write it. done is called when it is over.
+func (t *tally) counting(by transport, w http.ResponseWriter, r *http.Request) (counted http.ResponseWriter, done func()) {
 	meter := &t.meters[by]
 	if c := wire.Of(r.Context()); c != nil {
 		c.Count(meter)
-		return w
+		return w, func() {}
 	}
 	t.estimate.Store(true)
 	head, _ := httputil.DumpRequest(r, false) // without the body it cannot fail
 	meter.In.Add(int64(len(head)))
-	return &estimating{ResponseWriter: w, meter: meter}
+	e := &estimating{ResponseWriter: w, meter: meter}
+	return e, e.done
 }
 
 // batch answers a poll.
@@ -122,35 +125,4 @@ func (h *how) serveEvents(w http.ResponseWriter, r *http.Request, what *race) {
 		}
 	}
 	fmt.Fprint(w, "event: over\ndata:\n\n")
-}
-
-// estimating counts an answer as HTTP/1.1 would write it.
-type estimating struct {
-	http.ResponseWriter
-	meter *wire.Meter
-	begun bool
-}
-
-// Unwrap is for http.ResponseController.
-func (e *estimating) Unwrap() http.ResponseWriter { return e.ResponseWriter }
-
-// WriteHeader implements http.ResponseWriter.
-func (e *estimating) WriteHeader(status int) {
-	e.begun = true
-	var head bytes.Buffer
-	fmt.Fprintf(&head, "HTTP/1.1 %03d %s\r\n", status, http.StatusText(status))
-	_ = e.Header().Write(&head) // to memory
-	fmt.Fprintf(&head, "Date: %s\r\n\r\n", http.TimeFormat)
-	e.meter.Out.Add(int64(head.Len()))
-	e.ResponseWriter.WriteHeader(status)
-}
-
-// Write implements http.ResponseWriter.
-func (e *estimating) Write(p []byte) (int, error) {
-	if !e.begun {
-		e.WriteHeader(http.StatusOK)
-	}
-	n, err := e.ResponseWriter.Write(p)
-	e.meter.Out.Add(int64(n))
-	return n, err
 }

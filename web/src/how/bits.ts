@@ -133,7 +133,7 @@ function shownValue(field: Field, frame: Frame): string {
 function meaning({ name, value }: Field, frame: Frame): [key: string, args?: object] {
   switch (name) {
     case 'fin':
-      return [value ? (frame.opcode ? 'means.fin-whole' : 'means.fin-last') : 'means.fin-more'];
+      return [value ? (frame.control ? 'means.fin-control' : frame.opcode ? 'means.fin-whole' : 'means.fin-last') : frame.control ? 'means.fin-wrong' : 'means.fin-more'];
     case 'rsv1':
       return [value ? 'means.rsv1' : frame.opcode === 0 || frame.control ? 'means.rsv1-none' : 'means.rsv-zero'];
     case 'rsv2':

@@ -14,6 +14,7 @@ const closings: [by: 'page' | 'server', ...codes: number[]][] = [
 export class Controls {
   #pair: Frame[] = []; // compressed messages of the page since both were sent
   #watching = false;
+  #heard = 0;
 
   /** follow is called before something is sent, with what is to be looked at when it passes. */
   constructor(readonly demo: Demo, readonly follow: (awaited?: (frame: Frame) => boolean) => void) {
@@ -45,15 +46,24 @@ export class Controls {
   }
 
   /** Shows how the connection is. */
-  show(state: 'connecting' | 'open' | 'closed', ended?: Ended): void {
+  show(state: 'connecting' | 'open' | 'closed', ended?: Ended & { opened: boolean }): void {
     const pill = $('socket-state');
     pill.dataset.state = state;
     pill.className = `pill ${{ connecting: 'warn', open: 'good', closed: 'bad' }[state]}`;
     if (ended) pill.dataset.code = String(ended.code);
-    if (state === 'closed') say(pill, 'socket.closed', ended!);
+    if (state === 'closed') say(pill, ended!.opened ? 'socket.closed' : 'socket.failed', ended);
     else say(pill, `socket.${state}`, { extensions: this.demo.extensions });
     $('again').hidden = state !== 'closed';
     for (const button of document.querySelectorAll<HTMLButtonElement>('.control-grid button')) button.disabled = state !== 'open';
+  }
+
+  /** Shows what the page itself is told: whole messages, and nothing else. */
+  heard(message: string | ArrayBuffer): void {
+    this.#heard++;
+    const text = typeof message === 'string';
+    say($('heard'), text ? 'heard.text' : 'heard.binary', {
+      count: this.#heard, bytes: text ? undefined : message.byteLength, text: text ? message.slice(0, shownOfMessage) : undefined,
+    });
   }
 
   /** Sees a frame that has passed: those of two messages alike are compared. */
@@ -124,7 +134,7 @@ export class Controls {
     const { value } = select;
     select.replaceChildren(...closings.map(([by, ...codes]) => {
       const group = make('optgroup', '', ...codes.map((code) => {
-        const option = make('option', '', t('close.option', { code, meaning: t(`close.${code}`) }));
+        const option = make('option', '', t(`close.${by}-option`, { what: code > 0 ? `${code} · ${t(`close.${code}`)}` : t(`close.${code}`) }));
         option.value = `${by} ${code}`;
         return option;
       }));
@@ -134,6 +144,8 @@ export class Controls {
     if (value) select.value = value;
   }
 }
+
+const shownOfMessage = 200; // characters
 
 const ours = (frame: Frame) => !frame.server;
 const theirs = (frame: Frame) => frame.server;

@@ -7,6 +7,12 @@ export type Ended = { code: number; reason: string; wasClean: boolean };
 const firstWait = 500;
 const longestWait = 15_000;
 
+/** What the demonstration tells the page. */
+export interface Observer {
+  changed(state: 'connecting' | 'open' | 'closed', ended?: Ended & { opened: boolean }): void;
+  heard(message: string | ArrayBuffer): void;
+}
+
 export class Demo {
   #socket?: WebSocket;
   #wanted = false; // it is to be there, and comes back when it goes
@@ -17,7 +23,7 @@ export class Demo {
   /** Somebody watches; before that the server would not tap what is opened. */
   watched = false;
 
-  constructor(readonly id: string, readonly changed: (state: 'connecting' | 'open' | 'closed', ended?: Ended) => void) {}
+  constructor(readonly id: string, readonly observer: Observer) {}
 
   get isOpen(): boolean { return this.#socket?.readyState === WebSocket.OPEN; }
 
@@ -33,13 +39,16 @@ export class Demo {
     const query = `tap=${this.id}&connection=${this.#connection}&compression=${this.compression ? 'on' : 'off'}`;
     const socket = new WebSocket(at(`how/socket?${query}`).replace(/^http/, 'ws'));
     socket.binaryType = 'arraybuffer';
+    let opened = false;
     socket.onopen = () => {
+      opened = true;
       this.#wait = firstWait;
-      this.changed('open');
+      this.observer.changed('open');
     };
-    socket.onclose = ({ code, reason, wasClean }) => this.#closed({ code, reason, wasClean });
+    socket.onmessage = ({ data }) => this.observer.heard(data);
+    socket.onclose = ({ code, reason, wasClean }) => this.#closed({ code, reason, wasClean }, opened);
     this.#socket = socket;
-    this.changed('connecting');
+    this.observer.changed('connecting');
   }
 
   /** The page hears what the server sees: opens a connection unless there is one, or the visitor wants none. */
@@ -69,12 +78,13 @@ export class Demo {
     const old = this.#socket;
     if (!old) return;
     old.onopen = null;
+    old.onmessage = null;
     old.onclose = null;
     if (old.readyState < WebSocket.CLOSING) old.close(1000, 'another connection takes its place');
   }
 
-  #closed(ended: Ended): void {
-    this.changed('closed', ended);
+  #closed(ended: Ended, opened: boolean): void {
+    this.observer.changed('closed', { ...ended, opened });
     if (!this.#wanted) return;
     this.#timer = window.setTimeout(() => this.watched && this.connect(), this.#wait * (0.5 + Math.random()));
     this.#wait = Math.min(this.#wait * 2, longestWait);

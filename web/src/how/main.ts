@@ -18,7 +18,7 @@ const { say, connect, onLanguage } = start(texts);
 
 const id = secret(); // of what the server tells about this page's connections
 const rows = new Rows(showFrame);
-const demo = new Demo(id, (state, ended) => controls.show(state, ended));
+const demo = new Demo(id, { changed: (state, ended) => controls.show(state, ended), heard: (message) => controls.heard(message) });
 const controls = new Controls(demo, (awaited) => rows.follow(awaited));
 const race = new RaceView(id);
 

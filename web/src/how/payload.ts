@@ -2,7 +2,7 @@
 
 import { make } from '../shared/dom.js';
 import { say } from '../shared/i18n.js';
-import { glyph, hex, roughly, textOf } from './bytes.js';
+import { bits, glyph, hex, roughly, textOf } from './bytes.js';
 import type { Frame } from './frame.js';
 
 /** Bytes of the payload that are shown one by one. */
@@ -34,11 +34,10 @@ function equation(frame: Frame, at: number): HTMLElement {
   const { key } = frame;
   const [wire, with_] = [frame.payload[at]!, key[at % 4]!];
   const plain = wire ^ with_;
-  const line = make('p', 'equation mono', hex(wire), ' ⊕ ', hex(with_), ' = ', hex(plain));
-  const says = make('span', 'muted');
-  say(says, 'payload.equation', { at, key: at % 4, glyph: glyph(plain) });
-  line.append('  ', says);
-  return line;
+  const caption = make('p', 'small muted');
+  say(caption, 'payload.equation', { at, key: at % 4, glyph: glyph(plain) });
+  const term = (byte: number, sign: string) => make('span', 'term', make('span', 'muted', sign), make('span', '', bits(byte)), make('span', 'muted', hex(byte)));
+  return make('div', 'equation', caption, make('div', 'terms mono', term(wire, ''), term(with_, '⊕'), term(plain, '=')));
 }
 
 /** Lines of 16 bytes, or of 8 on a phone. */

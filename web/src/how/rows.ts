@@ -15,7 +15,7 @@ export class Rows {
   readonly #list = $('frames');
   readonly #rows: Listed[] = [];
   #selected?: Frame;
-  #began = 0;
+  readonly #began = new Map<number, number>(); // by connection
   /** Which frame is to be shown when it comes: the newest, until somebody picks another one, or the first of those that are awaited. */
   #awaited?: (frame: Frame) => boolean = () => true;
   #once = false;
@@ -28,11 +28,12 @@ export class Rows {
 
   /** A connection begins: times are counted from here. */
   begin(connection: number, at: number, compressed: boolean): void {
-    this.#began = at;
+    this.#began.set(connection, at);
     this.#divide(compressed ? 'row.begin-compressed' : 'row.begin', { connection });
   }
 
   end(connection: number): void {
+    this.#began.delete(connection);
     this.#divide('row.end', { connection });
   }
 
@@ -65,7 +66,7 @@ export class Rows {
     say(type, `type.${frame.type}`);
     button.append(
       direction,
-      make('span', 'at number', `+${Math.max(0, (frame.at - this.#began) / 1000).toFixed(3)}`),
+      make('span', 'at number', `+${Math.max(0, (frame.at - (this.#began.get(frame.connection) ?? frame.at)) / 1000).toFixed(3)}`),
       type,
       make('span', 'fin mono', `FIN ${Number(frame.fin)}`),
       make('span', 'length number', frame.inflated === undefined ? `${frame.length} B` : `${frame.length} ← ${frame.inflated} B`),

@@ -36,6 +36,11 @@ export const texts = {
     'socket.closed': ({ code, reason, wasClean }: { code: number; reason: string; wasClean: boolean }) =>
       `The page sees: close event ${code}${reason && ` “${reason}”`}, ${wasClean ? 'clean' : 'not clean'}`,
 
+    'socket.failed': 'It could not be opened. Trying again…',
+    'heard.nothing': 'What the page itself is told: nothing yet.',
+    'heard.text': ({ count, text }: { count: number; text: string }) => `What the page itself is told: message ${count}, a text: “${text}”`,
+    'heard.binary': ({ count, bytes }: { count: number; bytes: number }) => `What the page itself is told: message ${count}, ${bytes} bytes`,
+
     'control.compression': 'Compression',
     'control.off': 'Off',
     'control.on': 'permessage-deflate',
@@ -65,7 +70,8 @@ export const texts = {
     'invalid.control': 'a ping in fragments',
     'close.page': 'This page closes',
     'close.server': 'The server closes',
-    'close.option': ({ code, meaning }: { code: number; meaning: string }) => (code > 0 ? `${code} · ${meaning}` : meaning),
+    'close.page-option': ({ what }: { what: string }) => `Page: ${what}`,
+    'close.server-option': ({ what }: { what: string }) => `Server: ${what}`,
     'close.1000': 'normal',
     'close.1001': 'going away',
     'close.1008': 'against a policy',
@@ -175,6 +181,11 @@ export const texts = {
     'socket.closed': ({ code, reason, wasClean }: { code: number; reason: string; wasClean: boolean }) =>
       `页面看到：close 事件 ${code}${reason && `“${reason}”`}，${wasClean ? '正常关闭' : '非正常关闭'}`,
 
+    'socket.failed': '无法打开。正在重试…',
+    'heard.nothing': '页面自己得知的：还没有。',
+    'heard.text': ({ count, text }: { count: number; text: string }) => `页面自己得知的：第 ${count} 条消息，文本“${text}”`,
+    'heard.binary': ({ count, bytes }: { count: number; bytes: number }) => `页面自己得知的：第 ${count} 条消息，${bytes} 字节`,
+
     'control.compression': '压缩',
     'control.off': '关闭',
     'control.on': 'permessage-deflate',
@@ -204,7 +215,8 @@ export const texts = {
     'invalid.control': '分片的 ping',
     'close.page': '由本页关闭',
     'close.server': '由服务器关闭',
-    'close.option': ({ code, meaning }: { code: number; meaning: string }) => (code > 0 ? `${code} · ${meaning}` : meaning),
+    'close.page-option': ({ what }: { what: string }) => `本页：${what}`,
+    'close.server-option': ({ what }: { what: string }) => `服务器：${what}`,
     'close.1000': '正常',
     'close.1001': '离开',
     'close.1008': '违反策略',
