@@ -179,6 +179,10 @@ test('what is said in other rooms is counted, and marked when one comes back', a
   await goTo(bob, 'away');
   await say(ann, 'three');
   await badge.getByText('1', { exact: true }).waitFor(); // one's own is not counted
+  await goTo(bob, 'home');
+  await goTo(ann, 'away'); // where nobody had said anything yet
+  await say(ann, 'four');
+  await bob.locator('#rooms a[data-room="away"] .badge').getByText('1', { exact: true }).waitFor();
 });
 
 test('the past comes page by page, in order and once, also when the server was killed; what is found in it is led to', async (t) => {

@@ -115,6 +115,7 @@ export class Conversation {
     if (this.#closed) return;
     if (state === 'live') {
       this.timeline.startAt(position!);
+      if (!readIn(this.room)) rememberRead(this.room, position!); // from here on one can say what is new
       this.typing.start();
       this.#marks.start();
       this.unsent.start(this.link);

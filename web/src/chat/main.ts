@@ -46,7 +46,7 @@ const composer = new Composer({
 });
 
 const search = new Search(() => link.client, () => conversation?.room ?? '', (at) => {
-  if (matchMedia('(max-width: 46rem)').matches) search.toggle(false);
+  if (!matchMedia('(min-width: 64rem)').matches) search.toggle(false); // it would be in the way
   void conversation?.jump(at);
 });
 
@@ -54,7 +54,10 @@ const search = new Search(() => link.client, () => conversation?.room ?? '', (at
 
 /** Becomes somebody with that name. */
 function become(name: string): void {
-  if (link.name === name) return;
+  if (link.name === name) {
+    if (link.client.state === 'closed') link.client.connect(); // the server has sent us away, or another tab has the session
+    return;
+  }
   unread.close();
   link.close();
   link = new Link(name);

@@ -1,6 +1,6 @@
 // Up to where everybody has read: small discs at the last message that they have seen. Whoever writes has read what is before it.
 
-import type { Client, Position, Subscription } from 'duplex-client';
+import type { Client, DuplexError, Position, Subscription } from 'duplex-client';
 import { avatar, make } from '../shared/dom.js';
 import { label } from '../shared/i18n.js';
 import { nameOf } from './message.js';
@@ -57,18 +57,23 @@ export class Marks {
   reach(to: Position): void {
     if (!isBehind(to, this.#reached)) return;
     this.#reached = to;
+    this.#tellIn(pause);
+  }
+
+  #tellIn(wait: number): void {
     this.#timer ||= window.setTimeout(() => {
       this.#timer = 0;
       this.#tell();
-    }, pause);
+    }, wait);
   }
 
   #tell(): void {
     const to = this.#reached;
     if (!to || !isBehind(to, this.#told) || this.#subscription?.state !== 'live') return;
     this.#told = to;
-    this.client.publish(this.#topic, { read: to }, { volatile: true }).catch(() => {
-      if (this.#told === to) this.#told = undefined; // the next one says it
+    this.client.publish(this.#topic, { read: to }, { volatile: true }).catch(({ retry }: DuplexError) => {
+      if (this.#told === to) this.#told = undefined;
+      if (retry !== undefined) this.#tellIn(retry); // otherwise the next one says it
     });
   }
 

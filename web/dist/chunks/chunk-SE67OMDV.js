@@ -1,1 +1,0 @@
-import{g as e}from"./chunk-S7OD74HV.js";var o=0;function r(i){let t=e("toast");t.textContent=i,t.hidden=!1,clearTimeout(o),o=window.setTimeout(()=>{t.hidden=!0},4e3)}export{r as a};
