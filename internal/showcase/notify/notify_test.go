@@ -216,6 +216,24 @@ func TestGroups(t *testing.T) {
 	})
 }
 
+// What is empty is a list in JSON, and not null.
+func TestEmptyLists(t *testing.T) {
+	place := showcasetest.Open(t, nil, true, New)
+	ann := enter(place, "~a", "Ann")
+	if got := string(must[json.RawMessage](ann, "desk", nil)); got != `{"people":[],"notifications":[]}` {
+		t.Errorf("nobody and nothing: %s", got)
+	}
+	if err := ann.Listen(topicDesk, 0); err != nil {
+		t.Fatal(err)
+	}
+	in := must[welcome](ann, "enter", visit{})
+	ann.Await(topicDesk, `{"id":"`+in.ID+`","name":"Ann","groups":[]}`)
+	must[answerID](ann, "push", order{Title: "x", To: target{Kind: toAll}})
+	if got := string(must[json.RawMessage](ann, "desk", nil)); strings.Contains(got, "null") {
+		t.Errorf("one person: %s", got)
+	}
+}
+
 func TestBadInput(t *testing.T) {
 	place := showcasetest.Open(t, nil, true, New)
 	olga := enter(place, "~o", "Olga")

@@ -88,7 +88,7 @@ func (n *notify) register(ctx context.Context, id string, who person) error {
 	if err := n.people.Put(ctx, id, who); err != nil {
 		return err
 	}
-	return n.tell(ctx, topicDesk, "", someone{id, who.Name, slices.Sorted(maps.Keys(who.Groups))})
+	return n.tell(ctx, topicDesk, "", seenAs(id, who))
 }
 
 // receipts returns what a person has got and read.
@@ -186,6 +186,12 @@ type someone struct {
 	Groups []string `json:"groups"`
 }
 
+func seenAs(id string, who person) someone {
+	in := slices.AppendSeq([]string{}, maps.Keys(who.Groups)) // a list in JSON, even if it is empty
+	slices.Sort(in)
+	return someone{id, who.Name, in}
+}
+
 type overview struct {
 	People        []someone      `json:"people"`
 	Notifications []notification `json:"notifications"`
@@ -202,7 +208,7 @@ func (n *notify) desk(ctx context.Context, r *hub.Request, _ struct{}) (overview
 		return o, err
 	}
 	for _, e := range people {
-		o.People = append(o.People, someone{e.Key, e.Value.Name, slices.Sorted(maps.Keys(e.Value.Groups))})
+		o.People = append(o.People, seenAs(e.Key, e.Value))
 	}
 	o.Notifications, err = n.all(ctx)
 	return o, err

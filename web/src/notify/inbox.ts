@@ -89,17 +89,22 @@ export class Inbox {
       onMessage: (message) => this.take(message),
       onGap: ({ reason }) => {
         if (reason === 'epoch') this.forget();
-        else showError($('problem'), t('inbox.gap'));
+        else this.lose('gap');
       },
     }));
   }
 
   /** The server has forgotten what was sent. */
   private forget(): void {
-    if (this.items.size > 0) showError($('problem'), t('inbox.forgotten'));
+    if (this.items.size > 0) this.lose('forgotten');
     this.items.clear();
     this.missed = 0;
     this.show();
+  }
+
+  private lose(how: 'gap' | 'forgotten'): void {
+    $('lost').hidden = false;
+    say($('lost'), `inbox.${how}`);
   }
 
   private take({ data: notice, time }: Message<Notice>): void {

@@ -58,6 +58,7 @@ export const topics = {
   live: (id: string) => `demo.support.live.${id}`,
 };
 
+const preview = 80; // characters of what was said last
 const other = (side: Side): Side => (side === 'visitor' ? 'agent' : 'visitor');
 
 export class Conversation {
@@ -131,7 +132,7 @@ export class Conversation {
         if (!this.visitors.includes(user)) this.visitors.push(user);
         break;
       case 'text':
-        this.last = { by: event.by!, text: line.text, at: time };
+        this.last = { by: event.by!, text: line.text.slice(0, preview), at: time };
         this.unread[other(event.by!)].push(offset);
         break;
       case 'take':

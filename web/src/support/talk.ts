@@ -38,7 +38,7 @@ export class Talk {
     $('talk-back').onclick = () => this.open('');
     $('talk-save').onclick = () => this.full && download(this.full);
     $('talk-end').onclick = () => this.act({ kind: 'close', by: 'agent' });
-    $('talk-take').onclick = () => this.act({ kind: 'take', from: this.full?.agent?.user });
+    $('talk-take').onclick = ({ currentTarget }) => this.act({ kind: 'take', from: (currentTarget as HTMLElement).dataset.from });
     const hand = $<HTMLSelectElement>('talk-hand');
     hand.onchange = () => {
       const user = hand.value;
@@ -146,7 +146,10 @@ export class Talk {
     const absent = Boolean(agent) && !this.desk.agents.has(agent!.user);
     const take = $('talk-take');
     take.hidden = closed || mine || (!waits && !absent);
-    say(take, waits ? 'desk.take' : 'desk.take-over');
+    if (!take.hidden) {
+      take.dataset.from = agent?.user ?? ''; // as it was seen, should somebody be faster
+      say(take, waits ? 'desk.take' : 'desk.take-over');
+    }
     $('talk-end').hidden = !mine;
     $('talk-form').hidden = !mine;
     if (!mine) $('talk-canned').hidden = true;

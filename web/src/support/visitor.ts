@@ -51,6 +51,7 @@ export function visit(client: Client): void {
       since: loaded.since,
       onMessage: (message) => {
         conversation?.apply(message);
+        if (conversation?.closed) live?.end();
         seeAgent();
       },
       onGap: ({ reason }) => reason === 'epoch' && forget(),
@@ -58,10 +59,7 @@ export function visit(client: Client): void {
         if (state === 'ended' && hasCode(error, 'support.no-conversation')) forget();
       },
     });
-    live = new Live(client, id, 'visitor', {
-      present: (first) => seeAgent(first),
-      typing: (yes) => showTyping(yes),
-    });
+    if (!conversation.closed) live = new Live(client, id, 'visitor', { present: seeAgent, typing: showTyping });
     await comeBack();
     refresh();
   }
@@ -97,7 +95,7 @@ export function visit(client: Client): void {
 
   function seeAgent(first = false): void {
     const agent = conversation?.agent;
-    if (conversation && agent && live) {
+    if (conversation && !conversation.closed && agent && live) {
       const line = watch.see(conversation, agent.user, agent.name, live.present.has(agent.user), first);
       if (line) conversation.lines.push(line);
     }
