@@ -81,7 +81,7 @@ test('a person who shares a position is seen by others, until it is stopped or t
   await ann.click('#place'); // by keyboard: the middle of the map
   await ann.locator('#here').press('Enter');
   await person(bob, name).waitFor();
-  await ann.close();
+  await ann.goto('about:blank');
   await person(bob, name).waitFor({ state: 'detached' });
 });
 

@@ -14,8 +14,9 @@ import (
 
 // fixture is a hub with the arena, in a bubble of synctest.
 type fixture struct {
-	t   *testing.T
-	hub *hub.Hub
+	t     *testing.T
+	hub   *hub.Hub
+	other *hub.Hub // a second node, at which the game does not run
 }
 
 func newFixture(t *testing.T) *fixture {
@@ -24,7 +25,12 @@ func newFixture(t *testing.T) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, err := hub.New(hub.Options{Topics: s.Rules(), Hooks: s.Hooks(hub.Hooks{}), Logger: env.Logger})
+	options := hub.Options{Topics: s.Rules(), Hooks: s.Hooks(hub.Hooks{}), Logger: env.Logger, Broker: hub.NewMemoryBroker(hub.MemoryOptions{})}
+	h, err := hub.New(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := hub.New(options)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,8 +40,9 @@ func newFixture(t *testing.T) *fixture {
 	t.Cleanup(func() {
 		s.Close()
 		h.Close()
+		other.Close()
 	})
-	return &fixture{t, h}
+	return &fixture{t, h, other}
 }
 
 // watcher is a page: it knows what it was sent.
@@ -68,11 +75,13 @@ func (w *watcher) Deliver(m *hub.Message) bool {
 
 func (w *watcher) End(hub.End) {}
 
-func (f *fixture) connect(user, info string) *watcher {
+func (f *fixture) connect(user, info string) *watcher { return f.connectTo(f.hub, user, info) }
+
+func (f *fixture) connectTo(node *hub.Hub, user, info string) *watcher {
 	f.t.Helper()
 	w := &watcher{}
 	var err error
-	w.Subscriber, err = f.hub.Connect(hub.Connecting{
+	w.Subscriber, err = node.Connect(hub.Connecting{
 		Session: user, Sink: w, Identity: hub.Identity{User: user, Anonymous: true, Info: []byte(info)},
 	})
 	if err != nil {
@@ -163,6 +172,27 @@ func TestAGame(t *testing.T) {
 		synctest.Wait()
 		if late.view == nil || late.view.Tick < tick {
 			t.Error("it does not begin again")
+		}
+	})
+}
+
+func TestAPilotAtAnotherNode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		ann := f.connectTo(f.other, "~ann", `{"name":"Ann"}`)
+		f.watch(ann)
+		time.Sleep(time.Second)
+		if err := ann.do([]byte(`{"do":"join"}`), false); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(tickTime)
+		if err := ann.do([]byte{7, 0, 100, 0, 0}, true); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * tickTime)
+		synctest.Wait()
+		if s := ann.ship("~ann"); s == nil || s.Ack != 7 || s.VX == 0 {
+			t.Errorf("her ship is %+v", s)
 		}
 	})
 }

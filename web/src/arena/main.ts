@@ -30,6 +30,8 @@ let number = 0; // of the last input
 let inputAt = performance.now();
 let fullSize = 0;
 
+// Before the client is there, whose own listener leaves no connection to say goodbye by.
+addEventListener('pagehide', () => playing && client.publish(inTopic, { do: 'leave' }, { volatile: true }).catch(() => {}));
 const client = connect();
 client.on('state', ({ state }) => {
   if (state === 'open') game.user = client.session!.user;
@@ -138,10 +140,10 @@ function showBoard(): void {
 $('play').addEventListener('click', () => play(true));
 $('leave').addEventListener('click', () => play(false));
 $('dash').addEventListener('pointerdown', () => controls.wantDash());
+$('dash').addEventListener('click', ({ detail }) => detail === 0 && controls.wantDash()); // by a key
 stage.addEventListener('keydown', ({ key }) => {
   if (key === 'Escape' && playing) play(false);
 });
-addEventListener('pagehide', () => playing && client.publish(inTopic, { do: 'leave' }, { volatile: true }).catch(() => {}));
 onLanguage(showFigures);
 setInterval(showFigures, 250);
 requestAnimationFrame(frame);

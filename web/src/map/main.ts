@@ -15,6 +15,8 @@ import { Sharing } from './sharing.js';
 import { texts } from './texts.js';
 
 const { t, say, connect, onLanguage } = start(texts);
+// Before the client is there, whose own listener leaves no connection to say goodbye by.
+addEventListener('pagehide', () => sharing.leave());
 const client = connect();
 let user = ''; // this visitor; a server that was started again gives another one
 let received = 0; // messages since the last look

@@ -29,7 +29,6 @@ export class Sharing {
   ) {
     // The server may have been started again, and know nothing.
     client.on('state', ({ state }) => state === 'open' && this.state === 'on' && void this.send());
-    addEventListener('pagehide', () => this.state === 'on' && this.client.request('demo.map.stop').catch(() => {}));
   }
 
   /** Shares what the device says. */
@@ -64,6 +63,11 @@ export class Sharing {
     this.at = undefined;
     this.set('off');
     await this.client.request('demo.map.stop').catch(() => {}); // else silence tells it
+  }
+
+  /** Says goodbye at once, as far as that is possible: to be called when the page goes. */
+  leave(): void {
+    if (this.at) this.client.request('demo.map.stop').catch(() => {});
   }
 
   private async show(place: Place): Promise<void> {
