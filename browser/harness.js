@@ -19,6 +19,8 @@ const browser = await chromium.launch({
   args: [
     '--headless=new', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
     '--disable-background-networking', '--disable-component-update', '--disable-sync',
+    // A camera and a microphone that show and play something, and are given to whoever asks.
+    '--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream',
   ],
 });
 

@@ -92,9 +92,10 @@ func (c *call) take(ctx context.Context, s seat, now time.Time) error {
 		others = append(others, user.User)
 	}
 	for taken, when := range c.seats {
-		if now.Sub(when) > seatTime {
+		switch {
+		case now.Sub(when) > seatTime || taken.topic == s.topic && slices.Contains(others, taken.user):
 			delete(c.seats, taken)
-		} else if taken.topic == s.topic && !slices.Contains(others, taken.user) {
+		case taken.topic == s.topic:
 			others = append(others, taken.user)
 		}
 	}
@@ -116,6 +117,9 @@ func (c *call) publish(call *hub.PublishCall) error {
 	if !c.env.Hub.IsSubscribed(call.Session, call.Topic) {
 		return hub.Errorf(codeNotHere, "only who is in the room can signal to it: subscribe to %s first", call.Topic)
 	}
+	c.mu.Lock()
+	delete(c.seats, seat{call.Topic, call.Identity.User}) // whoever is in is present
+	c.mu.Unlock()
 	if call.Publication.Binary {
 		return badSignal("signals are JSON, not bytes")
 	}

@@ -50,8 +50,10 @@ func TestTwoPeople(t *testing.T) {
 		if err := again.Listen(tea, 0); err != nil {
 			t.Error("who comes back:", err)
 		}
+		if err := again.Say(tea, `{"kind":"hello","from":"aaaaaaaa"}`); err != nil {
+			t.Error(err)
+		}
 		again.Close()
-		time.Sleep(10 * time.Second)
 		if err := cid.Listen(tea, 0); err != nil {
 			t.Error("when one has gone:", err)
 		}
