@@ -23,14 +23,17 @@ const saved = (page) => page.locator('#saved[data-saved="saved"]').waitFor();
 
 /** Comes back to a server that has been started again, without waiting for the next attempt. */
 async function comeBack(page) {
-  await page.click('#banner-action');
+  await page.evaluate(() => document.querySelector('#banner:not([hidden]) #banner-action')?.click());
   await page.locator('#state[data-state="open"]').waitFor();
   await saved(page);
 }
 
 /** What stands in the editor. */
-const text = (page) => page.locator('.cm-content').evaluate((content) => content.cmTile?.view.state.sliceDoc()
-  ?? [...content.querySelectorAll('.cm-line')].map((line) => [...line.childNodes].map((part) => (part.className?.includes?.('caret') ? '' : part.textContent)).join('')).join('\n'));
+const text = (page) => page.locator('.cm-content').evaluate((content) => [...content.querySelectorAll('.cm-line')].map((line) => {
+  const copy = line.cloneNode(true);
+  for (const widget of copy.querySelectorAll('.caret, .cm-placeholder')) widget.remove();
+  return copy.textContent;
+}).join('\n'));
 
 const reads = (page, wanted, what) => until(async () => (await text(page)) === wanted, what ?? `the editor reads ${JSON.stringify(wanted)}`);
 
@@ -65,7 +68,7 @@ test('two people write at the same time, see each other, and undo only what is t
   assert.deepEqual((await bob.locator('#people .grow').allTextContents()).sort(), ['Ann', '小伟']);
   await bob.click('#undo');
   await until(async () => !(await text(ann)).includes('that') && (await text(ann)).includes('this'), 'only what Bob wrote is undone');
-  assert.equal(await bob.locator('#words').textContent(), '3');
+  await until(async () => await bob.locator('#words').textContent() === '3', 'three words are counted');
   await ann.close();
   await until(async () => await bob.locator('#people li').count() === 1, 'Ann has left');
 });
@@ -81,9 +84,6 @@ test('what two people write offline is merged, and survives a reload before that
   await bob.locator('.cm-content').focus();
   await bob.keyboard.press('Control+Home');
   await bob.keyboard.type('zero\n');
-  await bob.keyboard.press('Control+End');
-  await bob.keyboard.press('Shift+ArrowUp');
-  await bob.keyboard.press('Control+Home'); // nothing of what the other one has must be needed for this
   assert.equal(await text(bob), 'zero\none\nthree');
   assert.equal(await text(ann), 'one\nthree\nfour');
   await ann.click('#offline');

@@ -246,7 +246,7 @@ func (e *editor) open(name string) (*room, error) {
 	defer e.mu.Unlock()
 	r := e.rooms[name]
 	if r == nil {
-		if e.closed || len(e.rooms) >= maxRooms {
+		if e.closed || len(e.rooms) >= maxRooms && !e.makeRoom() {
 			return nil, &hub.Error{Code: hub.CodeUnavailable, Message: "too many documents are open at this server; try again in a minute", Retry: time.Minute}
 		}
 		e.opened++
@@ -256,6 +256,19 @@ func (e *editor) open(name string) (*room, error) {
 	}
 	r.use()
 	return r, nil
+}
+
+// makeRoom closes a room of a document that nobody has written, and reports whether there was one: asking for names that do not exist
+// must not keep others out. mu is held.
+func (e *editor) makeRoom() bool {
+	for name, r := range e.rooms {
+		if r.isVain() {
+			delete(e.rooms, name)
+			r.end()
+			return true
+		}
+	}
+	return false
 }
 
 // peek returns the room of a document if it is open.

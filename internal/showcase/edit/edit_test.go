@@ -373,3 +373,19 @@ func TestList(t *testing.T) {
 		ann.write(t, "n7", typed(1, 1, "y"))
 	})
 }
+
+// Asking for documents that nobody has written does not keep others from theirs.
+func TestVainRooms(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t, nil)
+		for i := range maxRooms + 50 {
+			if _, err := n.state(t.Context(), nil, struct{ Document string }{fmt.Sprintf("n%d", i)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		n.open(t, "~ann").write(t, "notes", typed(1, 0, "x"))
+		if rooms := len(n.rooms); rooms > maxRooms {
+			t.Errorf("%d rooms are open", rooms)
+		}
+	})
+}

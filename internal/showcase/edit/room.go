@@ -75,6 +75,13 @@ func (r *room) rest() bool {
 	return true
 }
 
+// isVain reports whether nobody is in the room, and nothing in the document.
+func (r *room) isVain() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.uses == 0 && r.content.isEmpty()
+}
+
 // run follows the document's topics until the room ends.
 func (r *room) run() {
 	defer r.editor.forget(r)

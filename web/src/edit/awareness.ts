@@ -26,6 +26,8 @@ export class Cursors {
     this.awareness.on('update', ({ added, updated }: Changes, origin: unknown) => {
       if (origin === 'local') this.#timer ||= window.setTimeout(() => this.#tell(), pause);
       else if (this.#sender) this.#heard([...added, ...updated], this.#sender);
+      // Who has just come may not have heard of this visitor.
+      if (origin !== 'local' && this.#sender && added.length) this.#timer ||= window.setTimeout(() => this.#tell(), pause + Math.random() * 500);
     });
   }
 
