@@ -25,7 +25,7 @@ type reservation struct {
 // held only until the command has been worked through.
 func (c *chat) subscribe(call *hub.SubscribeCall) error {
 	if strings.ContainsAny(call.Topic, "*>") {
-		if c.env.Exposed && call.Identity.Anonymous {
+		if call.Identity.Anonymous && c.env.Operators.Check(call.Session) != nil {
 			return hub.Errorf(hub.CodeForbidden, "%s matches rooms of the chat, which nobody hears without being seen there: "+
 				"subscribe to them one by one, or with a token", call.Topic)
 		}
@@ -42,7 +42,7 @@ func (c *chat) subscribe(call *hub.SubscribeCall) error {
 	case live, read:
 		return c.mustBeIn(call.Session, at)
 	case news:
-		c.announcer.want(call.Topic)
+		wake(c.wanted)
 		return nil // it tells that something was said, not what
 	}
 	name, chosen := showcase.ShownName(call.Identity.User, call.Identity.Info)

@@ -53,6 +53,7 @@ const (
 	read        = "read"
 	news        = "news"
 	roomPattern = prefix + "*"
+	newsPattern = roomPattern + "." + news
 )
 
 const (
@@ -107,9 +108,9 @@ type chat struct {
 	env     *showcase.Env // its Hub is set before anybody comes
 	app     *showcase.App
 
-	bytes     *rations // what sessions publish
-	questions *rations // what they ask
-	announcer *announcer
+	bytes     *rations      // what sessions publish
+	questions *rations      // what they ask
+	wanted    chan struct{} // has something after somebody has come to a topic of news
 
 	mu       sync.Mutex
 	entering map[string]map[string]*reservation // by topic and name; guarded by mu
@@ -126,7 +127,7 @@ func With(o Options) showcase.Maker {
 func newChat(env *showcase.Env, o Options) *chat {
 	c := &chat{
 		options: o.withDefaults(env.MaxFrame), env: env,
-		entering: make(map[string]map[string]*reservation), announcer: newAnnouncer(),
+		entering: make(map[string]map[string]*reservation), wanted: make(chan struct{}, 1),
 	}
 	c.bytes = newRations(c.options.ByteRate, c.options.ByteBurst)
 	c.questions = newRations(c.options.QuestionRate, questionBurst)
@@ -162,12 +163,12 @@ func (c *chat) rules() []hub.Rule {
 	}
 	marks, told := signals, signals
 	marks.HistoryMessages, marks.HistoryAge, marks.HistoryBytes = keptMarks, o.HistoryAge, keptMarks<<11
-	told.Publish, told.Presence = hub.Nobody, hub.PresenceCount
+	told.Publish = hub.Nobody
 	return []hub.Rule{
 		{Pattern: roomPattern, TopicOptions: room},
 		{Pattern: roomPattern + "." + live, TopicOptions: signals},
 		{Pattern: roomPattern + "." + read, TopicOptions: marks},
-		{Pattern: roomPattern + "." + news, TopicOptions: told},
+		{Pattern: newsPattern, TopicOptions: told},
 	}
 }
 

@@ -80,19 +80,19 @@ func TestAdmission(t *testing.T) {
 	wantRefused(t, "an empty name", visitWith(t, at, map[string]any{"info": map[string]any{"name": ""}}).subscribe("chat.lobby"), codeNameMalformed)
 }
 
-// TestPatterns: where others reach the server, nobody listens to rooms unseen.
+// TestPatterns: but for operators, which on a machine of one's own everybody is, nobody listens to rooms unseen.
 func TestPatterns(t *testing.T) {
 	patterns := map[string]hub.Code{
 		">": hub.CodeForbidden, "*.*": hub.CodeForbidden, "*.lobby": hub.CodeForbidden, "*.>": hub.CodeForbidden, "chat.>": hub.CodeForbidden,
 		"chat.*": hub.CodeForbidden, "chat.*.live": hub.CodeForbidden, "chat.a.*": hub.CodeForbidden, "news.*": "", "*": "",
 	}
 	here := visit(t, start(t, Options{}), "Ann")
-	there := visit(t, startWith(t, Options{}, &showcase.Env{Exposed: true}, nil), "Ann")
+	there := visit(t, startWith(t, Options{}, &showcase.Env{Operators: operators(false)}, nil), "Ann")
 	for pattern, code := range patterns {
 		wantRefused(t, pattern+" on this machine", here.subscribe(pattern), "")
 		wantRefused(t, pattern, there.subscribe(pattern), code)
 	}
-	c := newChat(&showcase.Env{Exposed: true}, Options{})
+	c := newChat(&showcase.Env{Operators: operators(false)}, Options{})
 	if err := c.subscribe(&hub.SubscribeCall{Topic: "chat.>", Identity: &hub.Identity{User: "ann"}}); err != nil {
 		t.Errorf("with a token: %v", err)
 	}

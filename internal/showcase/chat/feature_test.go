@@ -187,9 +187,18 @@ func TestNewsStop(t *testing.T) {
 		t.Errorf("%d subscribers in an empty server", n)
 	}
 	c := newChat(&showcase.Env{Hub: at.hub}, Options{})
-	c.announcer.want("chat.lobby.news")
-	if !c.isWanted(t.Context()) || c.isWanted(t.Context()) || len(c.announcer.watched) != 0 {
+	wake(c.wanted)
+	if !c.isWanted(t.Context()) || c.isWanted(t.Context()) {
 		t.Error("who has just come is waited for once")
+	}
+	bob := visit(t, at, "Bob")
+	wantRefused(t, "news", bob.ask(map[string]any{"type": "subscribe", "topic": "chat.lobby.news"}), "")
+	if !c.isWanted(t.Context()) {
+		t.Error("somebody is there")
+	}
+	wantRefused(t, "no news", bob.ask(map[string]any{"type": "unsubscribe", "topic": "chat.lobby.news"}), "")
+	if c.isWanted(t.Context()) {
+		t.Error("nobody is there any more")
 	}
 }
 

@@ -37,6 +37,9 @@ func start(t *testing.T, o Options) site {
 func startWith(t *testing.T, o Options, env *showcase.Env, configured []hub.Rule) site {
 	t.Helper()
 	env.Logger = quiet
+	if env.Operators == nil {
+		env.Operators = operators(true)
+	}
 	all, err := showcase.New(env, With(o))
 	if err != nil {
 		t.Fatal(err)
@@ -64,6 +67,11 @@ func startWith(t *testing.T, o Options, env *showcase.Env, configured []hub.Rule
 		h.Close()
 	})
 	return site{server.URL + "/", h}
+}
+
+// operators lets everybody do what they may, or nobody.
+func operators(everybody bool) *showcase.Operators {
+	return &showcase.Operators{Everybody: func() bool { return everybody }, Valid: func(string) bool { return false }}
 }
 
 // get asks for a page.

@@ -2,7 +2,6 @@ package chat
 
 import (
 	"context"
-	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -12,48 +11,18 @@ import (
 )
 
 const (
-	newsEvery  = 200 * time.Millisecond // at most so often for each room
-	newsAgain  = 5 * time.Second        // after the hub did not let us listen
-	newsLook   = 30 * time.Second       // between looks whether anybody still wants to know
-	maxWatched = 1000                   // rooms that are looked at for that
+	newsEvery = 200 * time.Millisecond // at most so often for each room
+	newsAgain = 5 * time.Second        // after the hub did not let us listen
+	newsLook  = 30 * time.Second       // between looks whether anybody still wants to know
 )
 
-// announcer tells in chat.<room>.news that something was said in a room, for pages that show another one: they ask then how much
+// announce tells in chat.<room>.news that something was said in a room, for pages that show another one: they ask then how much
 // they have not read. It listens to all rooms as any subscriber does, so it knows what really has its place, whoever published it; on each
-// node by itself, as it does no harm to be told twice. While nobody wants to know it does nothing.
-type announcer struct {
-	wanted chan struct{} // has something after somebody has come
-
-	mu      sync.Mutex
-	watched map[string]bool // topics of news that somebody came to; guarded by mu
-}
-
-func newAnnouncer() *announcer {
-	return &announcer{wanted: make(chan struct{}, 1), watched: make(map[string]bool)}
-}
-
-// want notes that somebody comes to a topic of news.
-func (a *announcer) want(topic string) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if len(a.watched) < maxWatched {
-		a.watched[topic] = true
-	}
-	wake(a.wanted)
-}
-
-func wake(c chan struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
-	}
-}
-
-// announce works until ctx ends.
+// node by itself, as it does no harm to be told twice. Until somebody wants to know it does nothing. It works until ctx ends.
 func (c *chat) announce(ctx context.Context) {
 	for {
 		select {
-		case <-c.announcer.wanted:
+		case <-c.wanted:
 		case <-ctx.Done():
 			return
 		}
@@ -64,7 +33,7 @@ func (c *chat) announce(ctx context.Context) {
 			c.env.Logger.Debug("what is new in rooms is not announced", "error", err)
 			select {
 			case <-time.After(newsAgain):
-				wake(c.announcer.wanted)
+				wake(c.wanted)
 			case <-ctx.Done():
 			}
 		}
@@ -116,23 +85,22 @@ func (c *chat) listen(ctx context.Context) error {
 
 // isWanted reports whether anybody is at a topic of news, or has just come.
 func (c *chat) isWanted(ctx context.Context) bool {
-	a := c.announcer
-	a.mu.Lock()
-	topics := slices.Collect(maps.Keys(a.watched))
-	a.mu.Unlock()
-	for _, topic := range topics {
-		if present, err := c.env.Hub.Presence(ctx, topic); err != nil || present.Connections > 0 {
-			return true
-		}
+	page, err := c.env.Hub.Topics(ctx, hub.TopicQuery{Pattern: newsPattern, Limit: 1000})
+	if err != nil || page.More || slices.ContainsFunc(page.Topics, func(t hub.TopicInfo) bool { return t.Subscribers > 0 }) {
+		return true
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
 	select {
-	case <-a.wanted:
+	case <-c.wanted:
 		return true
 	default:
-		clear(a.watched)
 		return false
+	}
+}
+
+func wake(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
 	}
 }
 

@@ -51,7 +51,7 @@ export class Conversation {
   readonly #subscription: Subscription;
   #entered = false;
   #closed = false;
-  #loading = false;
+  #page?: Promise<boolean>; // of the past, that is on its way
 
   constructor(readonly room: string, readonly link: Link, readonly unsent: Unsent, private readonly listener: Listener) {
     this.#topic = `chat.${room}`;
@@ -146,12 +146,18 @@ export class Conversation {
   }
 
   /** Shows what the room remembers before what is shown. Returns whether there is something new to see. */
-  async #older(limit = pageLength): Promise<boolean> {
-    if (this.#loading || this.#closed) return false;
-    this.#loading = true;
+  #older(limit = pageLength): Promise<boolean> {
+    this.#page ??= this.#loadOlder(limit).then((some) => {
+      this.#page = undefined;
+      if (some) this.timeline.fill();
+      return some;
+    });
+    return this.#page;
+  }
+
+  async #loadOlder(limit: number): Promise<boolean> {
     const { first } = this.timeline;
     const page = await this.#recall({ limit, ...(first && { before: first.offset, epoch: first.epoch }) });
-    this.#loading = false;
     if (this.#closed) return false;
     this.timeline.showEmpty();
     if (!page) return false;

@@ -47,9 +47,13 @@ export async function offeredRooms(): Promise<Offered[]> {
 
 export const roomLink = (room: string) => new URL(`?room=${encodeURIComponent(room)}`, location.href).href;
 
+let shown = 0; // how often rooms were listed: a list that comes late is not shown
+
 /** Lists rooms as links, so that they can be opened in a new tab too. unread says how much somebody has not read there. */
 export async function showRooms(current: string, unread: ReadonlyMap<string, number>, choose: (room: string) => void): Promise<void> {
+  const turn = ++shown;
   const offered = await offeredRooms();
+  if (turn !== shown) return;
   const names = [...new Set([...offered.map(({ name }) => name), current, ...recentRooms()])];
   $('rooms').replaceChildren(...names.map((name) => {
     const link = make('a', '', make('span', 'hash', '#'), make('span', 'room', name));

@@ -54,7 +54,7 @@ export class Timeline {
       else if (scrollTop < this.#top - 1) this.#stuck = false; // by the reader; what grows does not count
       this.#top = scrollTop;
       if (this.#stuck) this.#showNewer(0);
-      this.#askForOlder();
+      this.fill();
       this.look();
     };
     this.#newer.onclick = () => this.toBottom();
@@ -109,8 +109,12 @@ export class Timeline {
     if (anchor) this.#scroll.scrollTop += anchor.getBoundingClientRect().top - before; // what one reads stays where it is
     this.#divideAtRead(isFirst);
     setTimeout(() => this.#log.setAttribute('aria-live', 'polite'));
-    this.#askForOlder();
     this.look();
+  }
+
+  /** Asks for more of the past if the reader is near the beginning of what is shown. */
+  fill(): void {
+    if (this.#more && this.#scroll.clientHeight > 0 && this.#scroll.scrollTop < nearTop) this.listener.older();
   }
 
   /** A line that is not a message, at the end or behind the message with that offset. */
@@ -129,7 +133,7 @@ export class Timeline {
   toBottom(): void {
     this.#jump();
     this.#showNewer(0);
-    this.#askForOlder();
+    this.fill();
     this.look();
   }
 
@@ -182,10 +186,6 @@ export class Timeline {
 
   get #isAtBottom(): boolean {
     return this.#scroll.scrollHeight - this.#scroll.scrollTop - this.#scroll.clientHeight <= nearBottom;
-  }
-
-  #askForOlder(): void {
-    if (this.#more && this.#scroll.clientHeight > 0 && this.#scroll.scrollTop < nearTop) this.listener.older();
   }
 
   #jump(): void {
