@@ -2,7 +2,7 @@
 //
 // The demonstration is a WebSocket whose bytes are recorded on their way through net.Conn, both ways, beginning with the HTTP request: the
 // handshake and each frame are published to the topic demo.how.ID, where ID is a secret of the page that opened it, which sees there what a
-// browser hides from it (tap.go, frames.go, report.go). Texts that begin with "/" tell the server to ping, to send fragments, to close or to
+// browser does not show (tap.go, frames.go, report.go), but for the values of cookies and of Authorization. Texts that begin with "/" tell the server to ping, to send fragments, to close or to
 // misbehave; everything else is echoed (socket.go, instructions.go).
 //
 // The race delivers the same messages to a page over short polling, long polling, server-sent events and WebSocket (race.go, transports.go,

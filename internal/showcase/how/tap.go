@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httputil"
+	"regexp"
 	"sync"
 	"time"
 
@@ -66,11 +67,22 @@ func requestHead(r *http.Request) (head []byte, exact bool) {
 	if c := wire.Of(r.Context()); c != nil {
 		first, _ := c.Request()
 		if end := bytes.Index(first, []byte("\r\n\r\n")); end >= 0 {
-			return first[:end+4], true
+			return starred(first[:end+4]), true
 		}
 	}
 	head, _ = httputil.DumpRequest(r, false) // without the body it cannot fail
-	return head, false
+	return starred(head), false
+}
+
+// secrets are fields whose values a browser keeps from its pages, or a proxy adds for the server only.
+var secrets = regexp.MustCompile(`(?mi)^((?:cookie|(?:proxy-)?authorization)[ \t]*:[ \t]*)([^\r\n]*)`)
+
+// starred replaces the values of secrets, and nothing else: what a page may not read it must not be shown on a detour either.
+func starred(head []byte) []byte {
+	return secrets.ReplaceAllFunc(head, func(line []byte) []byte {
+		name := secrets.FindSubmatch(line)[1]
+		return append(bytes.Clone(name), bytes.Repeat([]byte("*"), len(line)-len(name))...)
+	})
 }
 
 // attach gives the tap its connection.

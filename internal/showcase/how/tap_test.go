@@ -78,6 +78,18 @@ func TestWhatIsToldAreTheBytesOnTheWire(t *testing.T) {
 	}
 }
 
+func TestSecretsAreNotShown(t *testing.T) {
+	s := newSite(t)
+	next := watch[report](s, prefix+testID)
+	c := s.dial()
+	c.write(oddRequest("tap="+testID, "cookie: session=abc\r\nAuthorization:  Basic eHl6\r\nX-Cookie: seen\r\nCookie:\r\n"))
+	c.head()
+	want := oddRequest("tap="+testID, "cookie: ***********\r\nAuthorization:  **********\r\nX-Cookie: seen\r\nCookie:\r\n")
+	if got := next(); string(got.Request) != want {
+		t.Errorf("the request was told as\n%q\nwant\n%q", got.Request, want)
+	}
+}
+
 func TestALongFrameIsShownCut(t *testing.T) {
 	s := newSite(t)
 	next := watch[report](s, prefix+testID)

@@ -23,6 +23,7 @@ export function showHandshake(report: Report): void {
   say($('request-size'), 'how.bytes', { bytes: request.length });
   say($('response-size'), 'how.bytes', { bytes: response.length });
   $('inexact').hidden = report.exact ?? false;
+  $('starred').hidden = !/^(cookie|(proxy-)?authorization)\s*:\s*\*/im.test(request);
   compute(field(request, 'sec-websocket-key'), field(response, 'sec-websocket-accept'));
 }
 

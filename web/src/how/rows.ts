@@ -122,7 +122,8 @@ export class Rows {
   }
 
   #forget(): void {
-    const { button } = this.#rows.shift()!;
+    const { frame, button } = this.#rows.shift()!;
+    if (frame === this.#selected) this.#rows[0]!.button.tabIndex = 0; // the list can still be come to by keyboard
     while (this.#list.firstElementChild && !this.#list.firstElementChild.contains(button)) this.#list.firstElementChild.remove();
     button.parentElement?.remove();
   }
