@@ -364,3 +364,51 @@ func TestConcurrentViewers(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+// far is a broker that is not in this process, as far as the hubs can tell.
+type far struct{ hub.Broker }
+
+// TestTwoNodes: one of them has the exchange, whichever node its viewers are at, and the other one goes on when it is gone.
+func TestTwoNodes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		broker := far{hub.NewMemoryBroker(hub.MemoryOptions{})}
+		nodes := []*exchange{open(t, broker, true), open(t, broker, true)}
+		viewers := []*viewer{nodes[0].join(t, "a", topicBoard), nodes[1].join(t, "b", topicBoard)}
+		time.Sleep(15 * time.Second)
+		for _, v := range viewers {
+			v.take()
+		}
+		time.Sleep(4 * time.Second)
+		has := 1 // which node has the exchange
+		for i, e := range nodes {
+			for _, r := range e.Stats().Rules {
+				if r.Pattern == topicBoard && r.Published > 0 {
+					has = i
+				}
+			}
+		}
+		got := [][]*hub.Message{viewers[0].take(), viewers[1].take()}
+		for i := range got {
+			if n := len(got[i]); n < 39*25 || n > 41*25 {
+				t.Errorf("%d messages in 4 s at node %d", n, i)
+			}
+		}
+		nodes[has].close()
+		rest := viewers[1-has]
+		time.Sleep(30 * time.Second)
+		rest.take()
+		time.Sleep(2 * time.Second)
+		last := newest(rest.take())
+		if len(last) != len(sectors) {
+			t.Fatalf("%d sectors when the node is gone that had the exchange", len(last))
+		}
+		for sector, board := range newest(got[1-has]) {
+			for s := range perSector {
+				if was, is := price(board, s), price(last[sector], s); is < 0.9*was || is > 1.1*was {
+					t.Errorf("%s: a price went from %v to %v", sector, was, is)
+				}
+			}
+		}
+		nodes[1-has].close()
+	})
+}

@@ -94,7 +94,6 @@ export class Overview {
 
   #show(figures: Figures, before: Figures | undefined): void {
     const { sum, nodes } = figures;
-    missing(figures.missing);
     const topics = Math.max(...nodes.map((node) => node.topics)); // where nodes share a broker they remember the same ones
     for (const name of tiles) put(this.#tiles.get(name), name === 'topics' ? whole(topics) : rate(sum[name]));
     this.#rules.set(ruleRates(figures, before === figures ? undefined : before));
@@ -108,13 +107,16 @@ export class Overview {
   }
 
   /** Also those that have answered before and do not any more. */
-  #showNodes({ nodes, time }: Figures): void {
+  #showNodes({ nodes, time, missing: silent }: Figures): void {
     for (const node of nodes) this.#seen.set(`${node.name} ${node.began}`, { node, at: time });
     for (const [key, { node, at }] of this.#seen) {
       const again = nodes.some(({ name, began }) => name === node.name && began !== node.began);
       if (again || time - at > gone) this.#seen.delete(key);
     }
-    this.#nodes.set([...this.#seen.values()].map(({ node, at }) => ({ node, at, here: at === time })));
+    const all = [...this.#seen.values()].map(({ node, at }) => ({ node, at, here: at === time }));
+    this.#nodes.set(all);
+    const names = all.filter(({ here }) => !here).map(({ node }) => node.name);
+    missing(silent && (names.join(', ') || silent)); // the server knows them by other names
     this.count('nodes', nodes.length);
   }
 

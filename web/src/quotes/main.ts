@@ -81,7 +81,6 @@ function words(error: unknown): string {
 $<HTMLInputElement>('slow').checked = false; // some browsers keep it over a reload
 $('slow').addEventListener('change', ({ target }) => {
   line.use((target as HTMLInputElement).checked);
-  void detail.load();
 });
 
 function tellLine(away = false): void {
