@@ -47,7 +47,17 @@ func (n *notify) push(ctx context.Context, r *hub.Request, o order) (answerID, e
 	if err := n.tell(ctx, topicLog+secret, planned, event{Kind: planned, Notice: what, At: o.At}); err != nil {
 		return answerID{}, err
 	}
-	return answerID{id}, n.items.Put(ctx, id, item{secret, o.At})
+	at := item{secret, o.At}
+	if err := n.items.Put(ctx, id, at); err != nil {
+		return answerID{}, err
+	}
+	if !o.At.After(time.Now()) {
+		// Who sends what is due does it, too, and may be another node that is only now taking over; to do it here as well is harmless.
+		if err := n.sendOne(ctx, at); err != nil {
+			n.env.Logger.Debug("a notification is left to who sends what is due", "error", err)
+		}
+	}
+	return answerID{id}, nil
 }
 
 // check sees to it that an order can be carried out, and completes it.

@@ -28,7 +28,8 @@ const askForKey = async (client: Client) => Boolean(await ask({
   },
 }));
 
-async function admitted(client: Client): Promise<boolean> {
+/** Whether the session is that of an operator now, by the key that the tab has. */
+export async function admitted(client: Client): Promise<boolean> {
   try {
     await client.request('demo.operator', { key: load(sessionStorage, storageKey) ?? '' }, { resend: true });
     return true;

@@ -3,6 +3,7 @@
 import type { Client, Message } from 'duplex-client';
 import { $, avatar, make, showError } from '../shared/dom.js';
 import { onLanguage, say, t } from '../shared/i18n.js';
+import { admitted } from '../shared/operator.js';
 import { canned } from './canned.js';
 import { compose } from './composer.js';
 import type { Conversation, Event } from './conversation.js';
@@ -164,7 +165,11 @@ export class Talk {
 
   private outbox(id: string): Outbox {
     let outbox = this.outboxes.get(id);
-    if (!outbox) this.outboxes.set(id, outbox = new Outbox(this.client, async () => id, () => this.desk.refresh()));
+    if (!outbox) {
+      // What waited for a connection may come before the key of a server that was started again.
+      const mend = async (error: unknown) => hasCode(error, 'demo.not-operator') && admitted(this.client);
+      this.outboxes.set(id, outbox = new Outbox(this.client, async () => id, () => this.desk.refresh(), mend));
+    }
     return outbox;
   }
 
