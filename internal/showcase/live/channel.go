@@ -18,6 +18,7 @@ const (
 	maxNameRunes = 32
 	keyPause     = 300 * time.Millisecond // between two requests for a key frame that the broadcaster is bothered with
 	look         = time.Second            // how often it is looked at who is there
+	lookQuiet    = 5                      // looks that are left out while nobody broadcasts, since each asks all nodes
 	absences     = 3                      // looks in a row that a broadcaster may be away
 	retell       = 20 * time.Minute       // after which an unchanged state is told again, before the topic forgets it
 )
@@ -200,16 +201,23 @@ func (l *live) census(ctx context.Context) {
 	away := make(map[string]int)
 	tick := time.NewTicker(look)
 	defer tick.Stop()
-	for {
+	for quiet := 0; ; quiet-- {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 			return
 		}
+		if quiet > 0 {
+			continue
+		}
+		quiet = lookQuiet
 		page, err := l.env.Hub.Topics(ctx, hub.TopicQuery{Pattern: topic(kindChannel, "*"), Limit: 1000})
 		for _, info := range page.Topics {
 			if _, name, bad := split(info.Name); bad == nil && err == nil {
-				err = l.count(ctx, name, away)
+				var on bool
+				if on, err = l.count(ctx, name, away); on {
+					quiet = 0
+				}
 			}
 		}
 		if err != nil && ctx.Err() == nil {
@@ -218,30 +226,30 @@ func (l *live) census(ctx context.Context) {
 	}
 }
 
-// count looks at one channel.
-func (l *live) count(ctx context.Context, name string, away map[string]int) error {
+// count looks at one channel, and reports whether somebody broadcasts on it.
+func (l *live) count(ctx context.Context, name string, away map[string]int) (bool, error) {
 	l.writing.Lock()
 	defer l.writing.Unlock()
 	c, err := l.channels.read(ctx, name)
 	if err != nil || !c.Live {
 		delete(away, name)
-		return err
+		return false, err
 	}
 	broadcaster, err := l.env.Hub.Presence(ctx, topic(kindControl, name))
 	if err != nil {
-		return err
+		return true, err
 	}
 	if broadcaster.Count > 0 {
 		delete(away, name)
 	} else if away[name]++; away[name] >= absences {
 		delete(away, name)
-		return l.end(ctx, name)
+		return false, l.end(ctx, name)
 	}
 	watching, err := l.env.Hub.Presence(ctx, topic(kindVideo, name))
 	if err != nil || watching.Count == c.Viewers && time.Since(c.Told) < retell {
-		return err
+		return true, err
 	}
 	c.Viewers, c.Told = watching.Count, time.Now().UTC()
 	_, err = l.channels.write(ctx, name, "", c)
-	return err
+	return true, err
 }
