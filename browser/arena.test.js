@@ -91,14 +91,14 @@ test('two windows see each other move among fifty bots', async (t) => {
   await ann.keyboard.down(key);
   await until(async () => Math.abs((await see(bob, id)).x - before.x) > 1_500, 'Bob sees Ann move');
   await ann.keyboard.up(key);
-  // Where a person looks: one's own ship is drawn in the middle.
+  // What a person sees: one's own ship, in other colours than the ground.
   await until(() => ann.evaluate(() => {
     const canvas = document.getElementById('canvas');
     const paper = new OffscreenCanvas(canvas.width, canvas.height).getContext('2d', { willReadFrequently: true });
     paper.drawImage(canvas, 0, 0);
     const at = (x, y) => paper.getImageData(Math.round(x), Math.round(y), 1, 1).data.join();
-    const [x, y, edge] = [canvas.width / 2, canvas.height / 2, 23 * Math.sqrt(canvas.clientWidth * canvas.clientHeight) / 760];
-    return at(x, y) !== at(4, 4) && at(x - edge, y) !== at(x, y);
+    const { x, y } = arena.painter.own;
+    return at(x, y) !== at(x - 32, y) && at(x, y) !== at(canvas.width - 4, 4);
   }), 'the ship is drawn');
 
   await ann.keyboard.press('Escape');

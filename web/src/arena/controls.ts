@@ -22,7 +22,8 @@ export class Controls {
   private pointer = -1;
   private dash = false;
 
-  constructor(private readonly stage: HTMLElement) {
+  /** `middle` says where on the stage one's own ship is. */
+  constructor(private readonly stage: HTMLElement, private readonly middle: () => { x: number; y: number }) {
     addEventListener('keydown', (event) => this.key(event));
     addEventListener('keyup', ({ code }) => this.held.delete(code));
     addEventListener('blur', () => this.release());
@@ -77,8 +78,7 @@ export class Controls {
     this.pointer = event.pointerId;
     this.stage.setPointerCapture(event.pointerId);
     const at = this.at(event);
-    const { clientWidth, clientHeight } = this.stage;
-    this.stick = { from: event.pointerType === 'mouse' ? { x: clientWidth / 2, y: clientHeight / 2 } : at, to: at };
+    this.stick = { from: event.pointerType === 'mouse' ? this.middle() : at, to: at };
   }
 
   private drag(event: PointerEvent): void {

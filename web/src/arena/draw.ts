@@ -9,6 +9,7 @@ import { Sparks } from './sparks.js';
 const SIZE = field / unit;
 const RADIUS = radius / unit;
 const GRID = 100;
+const BEYOND = 90; // points that can be seen behind a wall
 const TURN = 2 * Math.PI;
 
 /** The colours of the moment, from the style sheet. */
@@ -36,6 +37,7 @@ function luminance(color: string): number {
 
 export class Painter {
   private colors = palette();
+  private middle: { x: number; y: number } | undefined; // of one's own ship
   private camera = { x: SIZE / 2, y: SIZE / 2 };
   private sparks = new Sparks();
   private seen = new Map<number, { out: boolean; score: number }>();
@@ -81,11 +83,22 @@ export class Painter {
     if (stick) this.drawStick(stick);
   }
 
-  /** One's own ship is always in the middle; a leader is gone to slowly. */
+  /** Where one's own ship is on the canvas, in pixels; the middle if there is none. */
+  get own(): { x: number; y: number } {
+    const { x, y } = this.middle ?? this.camera;
+    return { x: this.width / 2 + (x - this.camera.x) * this.scale, y: this.height / 2 + (y - this.camera.y) * this.scale };
+  }
+
+  /** One's own ship is in the middle, but near a wall; a leader is gone to slowly. */
   private follow(ships: Shown[]): void {
     const own = ships.at(-1)?.own ? ships.at(-1)! : undefined;
-    if (own) {
-      this.camera = { x: own.x / unit, y: own.y / unit };
+    this.middle = own && { x: own.x / unit, y: own.y / unit };
+    if (this.middle) {
+      const within = (at: number, size: number) => {
+        const least = size / this.scale / 2 - BEYOND;
+        return least > SIZE / 2 ? SIZE / 2 : Math.max(least, Math.min(SIZE - least, at));
+      };
+      this.camera = { x: within(this.middle.x, this.width), y: within(this.middle.y, this.height) };
       return;
     }
     const leader = ships.reduce<Shown | undefined>((best, one) => (!one.ship.out && (!best || one.ship.score > best.ship.score) ? one : best), undefined);

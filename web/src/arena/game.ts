@@ -10,6 +10,8 @@ const PAST = 2.5;
 /** Ticks for which a view is kept, and for which ships go on without a snapshot. */
 const KEPT = 12;
 const BLIND = 4;
+/** Milliseconds without a snapshot after which the game stands still. */
+const STALL = 1_500;
 /** Inputs that the server may not have seen: three seconds of them. */
 const PENDING = 60;
 /** A correction that is larger than this is no correction but another place. */
@@ -33,6 +35,7 @@ export class Game {
   skipped = 0;
 
   private views: View[] = [];
+  private heard = -Infinity; // when the last snapshot came
   private start = 0; // when tick 0 would have been, by this page's clock
   private owner = 0;
   private before: Body | undefined; // own, one input ago
@@ -70,8 +73,10 @@ export class Game {
     }
     this.views.push(view);
     if (this.views.length > KEPT) this.views.shift();
-    // The clock follows the average snapshot; one that was held up hardly moves it.
-    this.start += (now - view.tick * tickTime - this.start) * 0.05;
+    // The clock follows the average snapshot; one that was held up hardly moves it, one that is far ahead sets it right.
+    const late = now - view.tick * tickTime - this.start;
+    this.start += late < -PAST * tickTime ? late : late * 0.05;
+    this.heard = now;
     this.reconcile(view);
     return true;
   }
@@ -107,6 +112,11 @@ export class Game {
     this.before = this.own;
     this.inputAt = now;
     if (!ship.out) this.own = step(this.own, input);
+  }
+
+  /** Whether there are snapshots. Without them it makes no sense to go on. */
+  isLive(now: number): boolean {
+    return now - this.heard < STALL;
   }
 
   /** Inputs that the server has not confirmed. */

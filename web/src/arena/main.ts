@@ -20,12 +20,13 @@ const patience = 1_500; // ms to wait for one's ship before asking again
 
 const game = new Game();
 const stage = $('stage');
-const controls = new Controls(stage);
 const painter = new Painter($<HTMLCanvasElement>('canvas'));
+const controls = new Controls(stage, () => painter.own);
 const [bytes, ticks] = [new Rate(), new Rate()];
 const ping = new Average();
 let playing = false; // this visitor wants to
 let asked = -Infinity; // when a ship was asked for
+let joined = false; // the server has heard it, and counts inputs from 1
 let number = 0; // of the last input
 let inputAt = performance.now();
 let fullSize = 0;
@@ -52,13 +53,14 @@ function join(now: number): void {
   if (now - asked < patience || client.state !== 'open') return;
   asked = now;
   number = 0;
-  client.publish(inTopic, { do: 'join' }, { volatile: true }).catch(failed);
+  client.publish(inTopic, { do: 'join' }, { volatile: true }).then(() => { joined = true; }, failed);
 }
 
 function failed(error: unknown): void {
-  if (!(error instanceof DuplexError) || ['offline', 'outbox-full', 'unanswered', 'closed'].includes(error.code)) return; // the next one will do
+  // What did not get through need not, and what is too much is left out: the next input will do.
+  if (!(error instanceof DuplexError) || ['offline', 'outbox-full', 'unanswered', 'unavailable', 'closed', 'rate'].includes(error.code)) return;
   const key = `error.${error.code}`;
-  showError($('problem'), has(key) ? t(key as 'error.rate') : t('error.other', { text: error.message }));
+  showError($('problem'), has(key) ? t(key as 'error.demo.name-malformed') : t('error.other', { text: error.message }));
   if (error.code === 'demo.name-malformed') play(false);
 }
 
@@ -77,6 +79,7 @@ function play(yes: boolean): void {
   $('invite').hidden = yes;
   $('leave').hidden = $('dash').hidden = !yes;
   asked = -Infinity;
+  joined = false;
   if (!yes) {
     client.publish(inTopic, { do: 'leave' }, { volatile: true }).catch(failed);
     $('play').focus();
@@ -91,8 +94,8 @@ function frame(now: number): void {
   if (now - inputAt > 5 * tickTime) inputAt = now - tickTime; // the page was hidden: what was missed is over
   for (; now - inputAt >= tickTime; inputAt += tickTime) {
     if (!playing) continue;
-    if (game.ship) act(inputAt + tickTime);
-    else join(now);
+    if (!joined || !game.ship) join(now);
+    else if (game.isLive(now)) act(inputAt + tickTime);
   }
   painter.draw(game, now, playing ? controls.stick : undefined);
 }
@@ -100,7 +103,7 @@ function frame(now: number): void {
 // --- figures and ranks
 
 function status(): string {
-  if (!game.view) return t('arena.waiting');
+  if (!game.isLive(performance.now())) return t('arena.waiting');
   if (!playing) return t('arena.watching');
   if (!game.ship) return t(people() >= 50 ? 'arena.full' : 'arena.joining');
   return game.ship.out ? t('arena.out') : '';
@@ -149,4 +152,4 @@ setInterval(showFigures, 250);
 requestAnimationFrame(frame);
 
 /** For the curious, in the browser's console; and for tests. */
-Object.assign(globalThis, { arena: { game, step, read } });
+Object.assign(globalThis, { arena: { game, painter, step, read } });
