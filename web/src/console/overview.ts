@@ -136,5 +136,5 @@ function chart(id: string, lines: Record<string, string>): Chart {
     say(text, `${id === 'rates' ? 'head' : 'figure'}.${name}`);
     return make('li', 'row small muted', mark, text);
   }));
-  return new Chart($(id), { lines: Object.values(lines).map((color, i) => ({ color, fill: i === 0 })), fromZero: true, format: short });
+  return new Chart($(id), { lines: Object.values(lines).map((color, i) => ({ color, fill: i === 0 })), fromZero: true, whole: true, format: short });
 }

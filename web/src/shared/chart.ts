@@ -19,6 +19,8 @@ export interface ChartOptions {
   format?: (value: number) => string;
   /** The axis begins at 0. */
   fromZero?: boolean;
+  /** Values are whole numbers. */
+  whole?: boolean;
   /** Width of the axis of values, in pixels; default 52. */
   axis?: number;
 }
@@ -69,7 +71,7 @@ export class Chart {
   }
 
   #make(): uPlot {
-    const { lines, format = short, fromZero, axis = 52 } = this.#options;
+    const { lines, format = short, fromZero, whole, axis = 52 } = this.#options;
     const colour = palette(this.#host);
     const font = '12px system-ui, sans-serif';
     const look = { stroke: colour('--muted'), font, ticks: { show: false }, grid: { stroke: colour('--line'), width: 1 } };
@@ -81,7 +83,7 @@ export class Chart {
       scales: fromZero ? { y: { range: (_, __, max) => [0, Math.max(max * 1.08, 1)] } } : {},
       axes: [
         { ...look, size: 30, space: 70, values: (_, splits, __, ___, step) => splits.map((at) => clock(at, step)) },
-        { ...look, size: axis, space: 32, values: (_, splits) => splits.map(format) },
+        { ...look, size: axis, space: 32, ...(whole && { incrs: steps }), values: (_, splits) => splits.map(format) },
       ],
       series: [{}, ...lines.map(({ color, fill }) => ({
         stroke: colour(color), width: 1.6, points: { show: false }, ...(fill && { fill: colour(color, 0.14) }),
@@ -89,6 +91,9 @@ export class Chart {
     }, this.#data as uPlot.AlignedData, this.#host);
   }
 }
+
+/** 1, 2, 5, 10, 20 and so on: how far apart the marks of whole numbers may be. */
+const steps = Array.from({ length: 10 }, (_, i) => [1, 2, 5].map((n) => n * 10 ** i)).flat();
 
 /** Variables of style.css as the colours that they are at the moment: a canvas does not know light-dark(). */
 function palette(host: HTMLElement) {
