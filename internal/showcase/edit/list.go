@@ -69,8 +69,8 @@ func (e *editor) fresh(ctx context.Context) ([]document, error) {
 				if err != nil {
 					return nil, err
 				}
-				if at > 0 {
-					changed[name] = max(changed[name], at)
+				if _, written := changed[name]; at > 0 && !written { // the server makes snapshots, people write
+					changed[name] = at
 				}
 			}
 		}

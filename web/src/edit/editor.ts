@@ -27,7 +27,7 @@ const colours = HighlightStyle.define([
 ]);
 
 const look = EditorView.theme({
-  '&': { height: '100%', color: 'var(--ink)', backgroundColor: 'transparent', fontSize: '1rem' },
+  '&': { position: 'absolute !important', inset: '0', color: 'var(--ink)', backgroundColor: 'transparent', fontSize: '1rem' },
   '&.cm-focused': { outline: 'none' },
   '.cm-scroller': { fontFamily: 'inherit', lineHeight: '1.65', padding: '1.5rem 0 1rem', overflowX: 'hidden' },
   '.cm-content': { padding: '0', caretColor: 'var(--ink)' },

@@ -93,11 +93,8 @@ function showProblem(): void {
   showError($('problem'), has(key) ? t(key as 'problem.forbidden') : t('problem.other', { text: problem.message }));
 }
 
-const size = (bytes: number) => {
-  const unit = bytes < 1000 ? 'byte' : 'kilobyte';
-  const format = new Intl.NumberFormat(locale(), { style: 'unit', unit, unitDisplay: 'short', maximumFractionDigits: 1 });
-  return format.format(unit === 'byte' ? bytes : bytes / 1000);
-};
+const size = (bytes: number) =>
+  new Intl.NumberFormat(locale(), { style: 'unit', unit: 'kilobyte', unitDisplay: 'short', maximumFractionDigits: 1 }).format(bytes / 1000);
 
 let log = { updates: 0, snapshot: 0 };
 function showLog(updates = log.updates, snapshot = log.snapshot): void {
