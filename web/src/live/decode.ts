@@ -1,12 +1,11 @@
 // From bytes to pictures.
 
-import { now } from './clock.js';
 import { codecString } from './encode.js';
 import type { Frame } from './frame.js';
 
 type Draw = (picture: CanvasImageSource, frame: { width: number; height: number; captured: number }) => void;
 
-// Pictures that a decoder may be behind before they are skipped: as many as there can be at the beginning, and later a second or less.
+// Pictures that a decoder may be behind before they are skipped: as many as there can be at the beginning, until it has caught up.
 const maxBegin = 150;
 const maxQueue = 20;
 
@@ -16,12 +15,19 @@ export class Decoder {
   skipped = 0;
   #video?: VideoDecoder;
   #codec = '';
+  #behind = true; // it has not caught up yet with what came at the beginning
   #whole = false; // nothing is missing since the last key frame
   #newest?: Frame; // JPEG: decoded next
   #busy = false;
 
   /** needKey is called for each frame that is of no use without a key frame; unable once this browser cannot decode something. */
   constructor(readonly draw: Draw, readonly needKey: () => void, readonly unable: (codec: string) => void) {}
+
+  /** What follows may come all at once. */
+  begin(): void {
+    this.#behind = true;
+    this.#whole = false;
+  }
 
   /** Something is missing before the next frame. */
   broken(): void {
@@ -35,7 +41,7 @@ export class Decoder {
       void this.#decodePicture();
       return;
     }
-    if (this.#video && this.#video.decodeQueueSize > (now() - frame.captured > 1_000 ? maxBegin : maxQueue)) this.#whole = false;
+    if (this.#video && this.#video.decodeQueueSize > (this.#behind ? maxBegin : maxQueue)) this.#whole = false;
     if (frame.key) this.#begin(frame);
     if (!this.#whole || this.#video?.state !== 'configured') {
       this.skipped++;
@@ -57,6 +63,7 @@ export class Decoder {
       this.#codec = config;
       this.#video = new VideoDecoder({
         output: (picture) => {
+          if (this.#video?.decodeQueueSize === 0) this.#behind = false;
           this.draw(picture, { width: picture.displayWidth, height: picture.displayHeight, captured: picture.timestamp / 1000 });
           picture.close();
         },

@@ -128,7 +128,12 @@ const wanted = () => {
 
 addEventListener('hashchange', () => {
   const name = wanted();
-  if (name) enter(name);
+  if (broadcast && name !== room) {
+    history.replaceState(null, '', `#${encodeURIComponent(room)}`);
+    toast(t('live.busy'));
+  } else if (name) {
+    enter(name);
+  }
 });
 
 // --- broadcasting
@@ -203,8 +208,9 @@ $('stop').onclick = async () => {
   await stopping?.stop().catch((error) => toast(explain(error)));
 };
 
-// Whoever closes the page has ended the broadcast; who only loses the connection has not.
-addEventListener('pagehide', () => void broadcast?.stop().catch(() => undefined));
+// Whoever closes the page has ended the broadcast; who only loses the connection has not. It is said before the client hangs up, which it
+// does at the same event.
+addEventListener('pagehide', () => void broadcast?.stop().catch(() => undefined), { capture: true });
 
 $<HTMLInputElement>('jpeg').onchange = ({ target }) => {
   broadcast?.force((target as HTMLInputElement).checked).catch((error) => toast(explain(error)));

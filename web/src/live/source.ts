@@ -64,7 +64,7 @@ function hills(context: CanvasRenderingContext2D, width: number, height: number,
   context.fillStyle = `hsl(${172 - layer * 5} ${30 + layer * 7}% ${46 - layer * 10}%)`;
   context.beginPath();
   context.moveTo(0, height);
-  for (let x = 0; x <= width; x += 6) {
+  for (let x = 0; x < width + 6; x += 6) {
     const far = x / height + at * (0.05 + layer * 0.07);
     const y = Math.sin(far * (1.5 + layer * 0.4) + layer * 2) + 0.45 * Math.sin(far * 3.7 + layer * 5);
     context.lineTo(x, height * (0.5 + layer * 0.12 - y * 0.055));

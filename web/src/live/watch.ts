@@ -67,7 +67,7 @@ export class Watch {
   #begin(): void {
     this.#sequence = -1;
     this.#begun = false;
-    this.#decoder.broken();
+    this.#decoder.begin();
   }
 
   #take(frame: Frame, bytes: number): void {
