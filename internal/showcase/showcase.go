@@ -33,6 +33,9 @@ type App struct {
 	// Requests are answered by what follows Prefix in their method.
 	Requests map[string]hub.RequestHandler
 
+	// Commands are done for other nodes (Hub.Command), by what follows the app's Name and a dot in their name.
+	Commands map[string]hub.CommandHandler
+
 	// Routes are what it serves over HTTP, by patterns of http.ServeMux below /NAME/: "POST /uploads/files/{id}". Sockets are WebSockets of
 	// its own, by path. Their handshakes use Env.Accept; they are drained with the server's others.
 	Routes  map[string]http.Handler
@@ -159,6 +162,9 @@ func (s *Showcase) Start(h *hub.Hub) error {
 			if err := h.Handle(app.Prefix+method, unlessClaimed(app, handler)); err != nil {
 				return fmt.Errorf("showcase: %s: %w", app.Name, err)
 			}
+		}
+		for command, handler := range app.Commands {
+			h.HandleCommand(app.Name+"."+command, handler)
 		}
 		if app.Run != nil {
 			s.work.Go(func() { app.Run(ctx) })

@@ -21,7 +21,7 @@ const (
 	prefix       = "demo.console."
 	topicFigures = prefix + "figures" // what figures says, once a second
 
-	// Commands by which nodes ask each other.
+	// Commands by which nodes ask each other, with the name of the app.
 	commandFigures = "console.figures"
 	commandErrors  = "console.errors"
 	commandPast    = "console.past"
@@ -60,7 +60,11 @@ func New(env *showcase.Env) (*showcase.App, error) {
 			"unsubscribe": guarded(c, c.unsubscribe),
 			"publish":     guarded(c, c.publish),
 		},
-		Run: c.answerOthers,
+		Commands: map[string]hub.CommandHandler{
+			"figures": answering(c, func() any { return c.here() }),
+			"errors":  answering(c, func() any { return c.errorsHere() }),
+			"past":    answering(c, func() any { return c.remembered() }),
+		},
 		Solo: func(ctx context.Context) {
 			showcase.WhileWatched(ctx, env.Hub, topicFigures, c.tell)
 		},
@@ -112,21 +116,16 @@ func (c *console) subscribe(call *hub.SubscribeCall) error {
 	return nil
 }
 
-// answerOthers makes this node answer what others ask.
-func (c *console) answerOthers(context.Context) {
-	answer := func(command string, f func() any) {
-		c.env.Hub.HandleCommand(command, func([]byte) []byte {
-			p, err := json.Marshal(f())
-			if err != nil {
-				c.env.Logger.Error("the console cannot answer another node", "command", command, "error", err)
-				return nil
-			}
-			return p
-		})
+// answering makes a command that tells other nodes something about this one.
+func answering(c *console, f func() any) hub.CommandHandler {
+	return func([]byte) []byte {
+		p, err := json.Marshal(f())
+		if err != nil {
+			c.env.Logger.Error("the console cannot answer another node", "error", err)
+			return nil
+		}
+		return p
 	}
-	answer(commandFigures, func() any { return c.here() })
-	answer(commandErrors, func() any { return c.errorsHere() })
-	answer(commandPast, func() any { return c.remembered() })
 }
 
 // others asks all other nodes. missing says in words which of them did not answer.

@@ -217,7 +217,10 @@ func TestSlow(t *testing.T) {
 }
 
 func TestSum(t *testing.T) {
-	before := &figures{Time: 1000, Nodes: []node{{Name: "a", Began: 1, Rules: []rule{{Published: 10}}}, {Name: "b", Began: 1, Rules: []rule{{Published: 500}}}}}
+	before := &figures{Time: 1000, Nodes: []node{
+		{Name: "a", Began: 1, Rules: []rule{{Published: 10}}},
+		{Name: "b", Began: 1, Rules: []rule{{Published: 500}}},
+	}}
 	now := &figures{Time: 3000, Nodes: []node{
 		{Name: "a", Began: 1, Rules: []rule{{Published: 30}}},
 		{Name: "b", Began: 2, Rules: []rule{{Published: 7}}}, // it was started again
@@ -256,10 +259,14 @@ func TestLists(t *testing.T) {
 		Sessions []sessionInfo
 		More     bool
 	}
-	if err := op.ask(t, prefix+"sessions", `{}`, &list); err != nil || len(list.Sessions) != 2 || list.Sessions[0].Session != "far" || list.Sessions[0].Topics[0] != "news.today" {
-		t.Errorf("%+v %v", list, err)
+	if err := op.ask(t, prefix+"sessions", `{}`, &list); err != nil || len(list.Sessions) != 2 {
+		t.Fatalf("%+v %v", list, err)
 	}
-	if err := op.ask(t, prefix+"sessions", `{"limit":1,"after":"far"}`, &list); err != nil || len(list.Sessions) != 1 || list.Sessions[0].Session != "op" || list.More {
+	if first := list.Sessions[0]; first.Session != "far" || first.Topics[0] != "news.today" {
+		t.Errorf("%+v", first)
+	}
+	err := op.ask(t, prefix+"sessions", `{"limit":1,"after":"far"}`, &list)
+	if err != nil || len(list.Sessions) != 1 || list.Sessions[0].Session != "op" || list.More {
 		t.Errorf("%+v %v", list, err)
 	}
 	var topics struct{ Topics []topicInfo }
@@ -272,8 +279,11 @@ func TestLists(t *testing.T) {
 
 	logger.Error("it broke", "what", "the bus")
 	var log struct{ Lines []nodeLine }
-	if err := op.ask(t, prefix+"errors", `{}`, &log); err != nil || len(log.Lines) != 1 || log.Lines[0].Node != "b" || log.Lines[0].Text != "it broke what=the bus" {
-		t.Errorf("%+v %v", log, err)
+	if err := op.ask(t, prefix+"errors", `{}`, &log); err != nil || len(log.Lines) != 1 {
+		t.Fatalf("%+v %v", log, err)
+	}
+	if line := log.Lines[0]; line.Node != "b" || line.Text != "it broke what=the bus" {
+		t.Errorf("%+v", line)
 	}
 }
 

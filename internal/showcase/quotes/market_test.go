@@ -68,11 +68,11 @@ func TestPricesStaySane(t *testing.T) {
 			}
 		}
 	}
-	for n := range uint32(4000) {
+	for n := range uint32(2000) {
 		m.bar(n)
 	}
 	check("hours of bars")
-	for n := range int64(4000) {
+	for n := range int64(2000) {
 		m.tick(n)
 	}
 	check("after trading")

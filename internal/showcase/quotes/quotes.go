@@ -62,9 +62,9 @@ func New(env *showcase.Env) (*showcase.App, error) {
 			"meter":   showcase.Answering(q.meter),
 			"halt":    showcase.Answering(q.halt),
 		},
-		Sockets: map[string]showcase.Socket{"/quotes/slow": &slowLine{env: env}},
-		Run:     q.listen,
-		Solo:    q.trade,
+		Sockets:  map[string]showcase.Socket{"/quotes/slow": &slowLine{env: env}},
+		Commands: map[string]hub.CommandHandler{"halt": q.haltHere},
+		Solo:     q.trade,
 	}, nil
 }
 
@@ -75,15 +75,14 @@ type quotes struct {
 	halted   atomic.Int64 // until when, in milliseconds since 1970
 }
 
-// listen waits for what the other nodes say.
-func (q *quotes) listen(context.Context) {
-	q.env.Hub.HandleCommand(commandHalt, func(data []byte) []byte {
-		var until int64
-		if unmarshal(data, &until) {
-			q.halted.Store(until)
-		}
-		return []byte("true")
-	})
+// haltHere does what halt was asked at another node.
+func (q *quotes) haltHere(data []byte) []byte {
+	var until int64
+	if !unmarshal(data, &until) {
+		return nil
+	}
+	q.halted.Store(until)
+	return []byte("true")
 }
 
 // subscribe is asked about everything below prefix. Patterns are refused, as what is published depends on who asks for it.

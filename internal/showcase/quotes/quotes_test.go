@@ -278,7 +278,8 @@ func TestBadInput(t *testing.T) {
 		defer e.close()
 		v := e.join(t, "v")
 		for topic, code := range map[string]hub.Code{
-			topicSymbol + "NOPE": codeUnknownSymbol, topicSymbol + "*": hub.CodeForbidden, prefix + ">": hub.CodeForbidden, topicBars: codeUnknownTopic, prefix + "x": codeUnknownTopic,
+			topicSymbol + "NOPE": codeUnknownSymbol, topicSymbol + "*": hub.CodeForbidden, prefix + ">": hub.CodeForbidden,
+			topicBars: codeUnknownTopic, prefix + "x": codeUnknownTopic,
 		} {
 			if _, err := v.Subscribe(t.Context(), topic, hub.SubscribeOptions{}); !errors.Is(err, &hub.Error{Code: code}) {
 				t.Errorf("%s: %v", topic, err)
@@ -289,7 +290,9 @@ func TestBadInput(t *testing.T) {
 				t.Errorf("publishing to %s: %v", topic, err)
 			}
 		}
-		for question, code := range map[string]hub.Code{`{"symbol":"<b>"}`: codeUnknownSymbol, `{}`: codeUnknownSymbol, `[]`: hub.CodeBadRequest, `{"symbol":7}`: hub.CodeBadRequest} {
+		for question, code := range map[string]hub.Code{
+			`{"symbol":"<b>"}`: codeUnknownSymbol, `{}`: codeUnknownSymbol, `[]`: hub.CodeBadRequest, `{"symbol":7}`: hub.CodeBadRequest,
+		} {
 			if err := v.ask(t, "chart", question, &struct{}{}); !errors.Is(err, &hub.Error{Code: code}) {
 				t.Errorf("chart %s: %v", question, err)
 			}

@@ -13,8 +13,10 @@ interface Line {
   text: string;
 }
 
+const keyOf = ({ node, time, n }: Line & { n: number }) => `${node} ${time} ${n}`;
+
 export class Log implements Tab {
-  readonly #rows = new Rows<Line & { n: number }>($('errors'), ['time', 'level', 'text', 'node'], ({ node, time, n }) => `${node} ${time} ${n}`, (line) => {
+  readonly #rows = new Rows<Line & { n: number }>($('errors'), ['time', 'level', 'text', 'node'], keyOf, (line) => {
     const { all, element } = cells(4);
     all[2]!.className = 'words';
     all[3]!.className = 'mono';

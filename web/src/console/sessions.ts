@@ -27,7 +27,9 @@ interface List {
 
 export class Sessions implements Tab {
   #pages = 1;
-  readonly #rows = new Rows<Session>($('sessions'), ['session', 'user', 'since', 'topics', 'queued>', 'act'], ({ session }) => session, (one) => this.#row(one));
+  readonly #rows = new Rows<Session>(
+    $('sessions'), ['session', 'user', 'since', 'topics', 'queued>', 'act'], ({ session }) => session, (one) => this.#row(one),
+  );
 
   constructor(readonly server: Server) {
     $('session-filter').addEventListener('submit', (event) => event.preventDefault());
@@ -112,7 +114,8 @@ export class Sessions implements Tab {
     if (!answer) return;
     const { message, choices } = answer;
     const who = choices.everywhere ? { user } : { session };
-    await this.server.act<Done>('disconnect', { ...who, message, reconnect: choices.reconnect }, ({ count, missing }) => ['done.disconnected', { count }, missing]);
+    const question = { ...who, message, reconnect: choices.reconnect };
+    await this.server.act<Done>('disconnect', question, ({ count, missing }) => ['done.disconnected', { count }, missing]);
     await this.refresh().catch(() => {}); // it is asked again soon
   }
 
@@ -122,7 +125,8 @@ export class Sessions implements Tab {
     });
     if (!answer) return;
     const { message } = answer;
-    await this.server.act<Done>('unsubscribe', { session, topic, message }, ({ count, missing }) => ['done.unsubscribed', { count }, missing]);
+    const question = { session, topic, message };
+    await this.server.act<Done>('unsubscribe', question, ({ count, missing }) => ['done.unsubscribed', { count }, missing]);
     await this.refresh().catch(() => {});
   }
 }

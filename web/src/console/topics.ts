@@ -2,7 +2,7 @@
 
 import { $, make } from '../shared/dom.js';
 import { label, locale, say } from '../shared/i18n.js';
-import { cells, put, Rows } from './rows.js';
+import { cells, put, Rows, type Row } from './rows.js';
 import type { Server } from './server.js';
 import type { Tab } from './tabs.js';
 
@@ -23,22 +23,9 @@ interface List {
 
 export class Topics implements Tab {
   #pages = 1;
-  readonly #rows = new Rows<Topic>($('topics'), ['topic', 'rule', 'subscribers>', 'messages>', 'offset>', 'act'], ({ topic }) => topic, ({ topic }) => {
-    const { all, element } = cells(6, [2, 3, 4]);
-    element.dataset.topic = topic;
-    all[0]!.className = all[1]!.className = 'mono';
-    const button = make('button', 'button');
-    button.type = 'button';
-    say(button, 'topics.publish');
-    label(button, 'topics.publish-label', { topic });
-    button.addEventListener('click', () => this.publishTo(topic));
-    all[5]!.append(button);
-    return {
-      element,
-      show: ({ rule, subscribers, messages, offset }) => [topic, rule, ...[subscribers, messages, offset].map((value) => value.toLocaleString(locale()))]
-        .forEach((text, i) => put(all[i], text)),
-    };
-  });
+  readonly #rows = new Rows<Topic>(
+    $('topics'), ['topic', 'rule', 'subscribers>', 'messages>', 'offset>', 'act'], ({ topic }) => topic, (one) => this.#row(one),
+  );
 
   /** publishTo shows the form, with that topic in it. */
   constructor(readonly server: Server, readonly publishTo: (topic: string) => void) {
@@ -67,6 +54,25 @@ export class Topics implements Tab {
     $('topics-more').hidden = !more;
   }
 
+  #row({ topic }: Topic): Row<Topic> {
+    const { all, element } = cells(6, [2, 3, 4]);
+    element.dataset.topic = topic;
+    all[0]!.className = all[1]!.className = 'mono';
+    const button = make('button', 'button');
+    button.type = 'button';
+    say(button, 'topics.publish');
+    label(button, 'topics.publish-label', { topic });
+    button.addEventListener('click', () => this.publishTo(topic));
+    all[5]!.append(button);
+    return {
+      element,
+      show: ({ rule, subscribers, messages, offset }) => {
+        const numbers = [subscribers, messages, offset].map((value) => value.toLocaleString(locale()));
+        [topic, rule, ...numbers].forEach((text, i) => put(all[i], text));
+      },
+    };
+  }
+
   /** Refreshes at once, and says what is wrong with the pattern. */
   async #look(): Promise<void> {
     this.server.tell();
@@ -92,6 +98,7 @@ export function setUpPublish(server: Server): void {
   $('publish').addEventListener('submit', (event) => {
     event.preventDefault();
     const topic = value('publish-topic').trim();
-    void server.act<Published>('publish', { topic, key: value('publish-key'), data: value('publish-data') }, (answer) => ['done.published', { topic, ...answer }]);
+    const question = { topic, key: value('publish-key'), data: value('publish-data') };
+    void server.act<Published>('publish', question, (answer) => ['done.published', { topic, ...answer }]);
   });
 }

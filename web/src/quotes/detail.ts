@@ -73,7 +73,8 @@ export class Detail {
     if (!quote) return;
     const asked = ++this.#asked;
     try {
-      const { times, prices } = await this.line.client.request<Past>('demo.quotes.chart', { symbol: quote.company.symbol }, { resend: true, timeout: 20_000 });
+      const { symbol } = quote.company;
+      const { times, prices } = await this.line.client.request<Past>('demo.quotes.chart', { symbol }, { resend: true, timeout: 20_000 });
       if (asked !== this.#asked) return; // another symbol has been chosen
       const end = times.at(-1) ?? 0;
       const newer = this.#times.findIndex((time) => time * 1000 > end);
