@@ -1,6 +1,7 @@
 // Package arena is the server part of the arena page: a game for many, of which the server alone decides what happens. It takes twenty steps
 // a second, and publishes after each what has changed (snapshot.go), as one message for everybody; each second all that there is, so that who
-// comes late, or has missed something, knows everything within a second. The topic keeps a second of them: newcomers see the game at once.
+// comes late, or has missed something, knows everything within a second. The topic keeps a second of them: newcomers see the game at once, and a node
+// that takes over goes on with it.
 //
 //	demo.arena.ticks  snapshots: binary, 20 a second
 //	demo.arena.in     what pilots do. Text: {"do":"join"} or {"do":"leave"}. Binary, at most 30 a second: the number of the input (2 bytes,
@@ -47,7 +48,7 @@ func New(env *showcase.Env) (*showcase.App, error) {
 		Name: "arena",
 		Topics: []hub.Rule{
 			{Pattern: ticksTopic, TopicOptions: hub.TopicOptions{
-				HistoryMessages: keep, HistoryAge: 10 * time.Second, Presence: hub.PresenceCount, Publish: hub.Nobody,
+				HistoryMessages: keep, HistoryAge: time.Minute, Presence: hub.PresenceCount, Publish: hub.Nobody,
 				SlowMessages: keep, // who is slow jumps, rather than see what was
 			}},
 			{Pattern: inTopic, TopicOptions: hub.TopicOptions{
