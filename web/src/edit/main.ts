@@ -18,6 +18,7 @@ const { t, say, connect, me, onLanguage } = start(texts);
 
 const client = connect();
 const documents = new Documents(client);
+const patience = 600; // ms
 const remembering = 1500; // ms that this browser's storage may take before the server is asked without it
 
 interface Open {
@@ -43,10 +44,12 @@ async function show(name: string): Promise<void> {
   foreign = false;
   problem = compacted = undefined;
   saved('opening');
+  showLog(0, 0);
   $('title').textContent = name;
   const doc = new Y.Doc({ guid: `duplex.edit.${name}` }); // also the name under which the browser keeps it
   const text = doc.getText('text');
-  await remembered(doc);
+  const storage = new IndexeddbPersistence(doc.guid, doc);
+  await Promise.race([storage.whenSynced, new Promise((resolve) => { setTimeout(resolve, remembering); })]);
   if (turn !== opening) return doc.destroy();
   const provider = new Provider(client, doc, name, { onSaved: saved, onLog: showLog, onCompacted: showCompacted, onFault: refreeze });
   const { awareness } = provider.cursors;
@@ -55,6 +58,7 @@ async function show(name: string): Promise<void> {
   const editor = edit($('editor'), text, awareness);
   open = { name, doc, text, editor, provider };
   if (!isPlain(text)) refreeze();
+  if (!storage.synced) void storage.whenSynced.then(() => provider.compare());
   provider.offline = offline;
   showPeople($('people'), awareness);
   doc.on('beforeObserverCalls', ({ local }: Y.Transaction) => {
@@ -67,20 +71,20 @@ async function show(name: string): Promise<void> {
   showUndo();
 }
 
-/** Waits until the document has what this browser remembers of it. */
-function remembered(doc: Y.Doc): Promise<unknown> {
-  const storage = new IndexeddbPersistence(doc.guid, doc);
-  return Promise.race([storage.whenSynced, new Promise((resolve) => { setTimeout(resolve, remembering); })]);
-}
-
 // --- what is shown of it
 
+let pending = 0;
 function saved(state: Saved, error?: DuplexError): void {
   const pill = $('saved');
   const kinds: Partial<Record<Saved, string>> = { saved: 'good', offline: 'warn', waiting: 'warn', refused: 'bad' };
-  pill.className = `pill ${kinds[state] ?? ''}`;
+  const show = () => {
+    pill.className = `pill ${kinds[state] ?? ''}`;
+    say(pill, `saved.${state}`);
+  };
   pill.dataset.saved = state;
-  say(pill, `saved.${state}`);
+  clearTimeout(pending);
+  if (state === 'saving') pending = window.setTimeout(show, patience); // most are saved sooner, and a word that flickers says nothing
+  else show();
   if (error || state === 'saved') problem = error;
   if (state === 'saved') documents.refresh();
   showProblem();
@@ -109,6 +113,7 @@ function showCompacted(note = compacted): void {
   if (note) $('compacted').textContent = t('edit.compacted', { updates: note.updates, size: size(note.snapshot) });
 }
 
+const word = /\p{Script=Han}|(?:(?!\p{Script=Han})[\p{L}\p{M}\p{N}'’_-])+/gu; // Chinese has no spaces: each character counts
 let counting = 0;
 function scheduleCount(): void {
   counting ||= window.setTimeout(() => {
@@ -120,9 +125,7 @@ function scheduleCount(): void {
 function count({ text, editor }: Open): void {
   const content = text.toString();
   if (foreign || content !== editor.view.state.sliceDoc()) refreeze();
-  let words = 0;
-  for (const { isWordLike } of new Intl.Segmenter(locale(), { granularity: 'word' }).segment(content.slice(0, 200_000))) if (isWordLike) words++;
-  $('words').textContent = words.toLocaleString(locale());
+  $('words').textContent = (content.match(word)?.length ?? 0).toLocaleString(locale());
   $('characters').textContent = [...content].length.toLocaleString(locale());
 }
 

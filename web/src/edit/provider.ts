@@ -58,6 +58,7 @@ const bytes = (base64: string) => Uint8Array.from(atob(base64), (c) => c.charCod
 
 export class Provider {
   readonly cursors: Cursors;
+  readonly #unwatch: () => void;
   #log?: Subscription;
   #loaded = false; // everything that the server had has been read
   #unsent: Uint8Array[] = []; // updates of this visitor
@@ -75,6 +76,7 @@ export class Provider {
   constructor(readonly client: Client, readonly doc: Y.Doc, readonly name: string, readonly events: ProviderEvents) {
     this.cursors = new Cursors(client, doc, this.#topic('.live'), (note) => this.#compacted(note as Compacted));
     doc.on('update', this.#changed);
+    this.#unwatch = client.on('state', () => this.#show());
     this.#begin();
   }
 
@@ -86,12 +88,19 @@ export class Provider {
     else this.#begin();
   }
 
+  /** Compares the document with the server's: something may have changed in it that no change told. */
+  compare(): void {
+    this.#behind = true;
+    this.#schedule(pause);
+  }
+
   close(): void {
     if (this.#live && this.#unsent.length) this.#publish(Y.mergeUpdates(this.#unsent)).catch(() => {}); // this browser keeps it
     this.#closed = true;
     this.#end();
     this.cursors.destroy();
     this.doc.off('update', this.#changed);
+    this.#unwatch();
     clearTimeout(this.#timer);
   }
 
@@ -110,8 +119,10 @@ export class Provider {
         this.#behind = true;
         void this.#sync();
       },
-      onState: ({ state, recovered }) => {
-        if (state === 'live') {
+      onState: ({ state, recovered, error }) => {
+        if (error) {
+          this.events.onSaved('refused', error);
+        } else if (state === 'live') {
           if (!recovered) this.#loaded = false;
           this.#behind = true;
           void this.#sync();
