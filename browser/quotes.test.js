@@ -56,7 +56,7 @@ test('a slow phone misses messages, and ends with the same newest prices as ever
   assert.ok(await number(slow, 'received') < await number(fast, 'received') / 3, 'the slow one receives less');
   for (const page of [fast, slow]) await page.locator('#rows .price[data-flash]').first().waitFor();
 
-  await fast.getByRole('button', { name: 'Halt trading for 10 s' }).click();
+  await fast.getByRole('button', { name: 'Halt trading for 30 s' }).click();
   for (const page of [fast, slow]) await page.getByText('Trading is halted').waitFor();
   const late = await open(t); // nothing changes any more, and it is told all the same
   const wanted = await prices(late);
@@ -111,7 +111,7 @@ test('the chart of a symbol has a past and goes on', async (t) => {
   await page.getByRole('button', { name: '1 h', exact: true }).click();
   await page.click('#site-language');
   await page.getByRole('heading', { name: '自选列表' }).waitFor();
-  await page.getByRole('button', { name: '停牌 10 秒' }).waitFor();
+  await page.getByRole('button', { name: '停牌 30 秒' }).waitFor();
 });
 
 test('prices go on where they were when the server is started again', async (t) => {

@@ -40,7 +40,9 @@ export function slowTable(): Rows<Slow & { node: string }> {
     all[0]!.className = all[1]!.className = 'mono';
     return {
       element,
-      show: ({ session, user, node, topics, queued }) => [session, user, node, whole(topics), whole(queued)].forEach((text, i) => put(all[i], text)),
+      show: ({ session, user, node, topics, queued }) => {
+        [session, user, node, whole(topics), whole(queued)].forEach((text, i) => put(all[i], text));
+      },
     };
   });
 }

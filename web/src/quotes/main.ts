@@ -111,7 +111,7 @@ client.subscribe<{ halted: number }>('demo.quotes.status', {
 $('halt').addEventListener('click', async () => {
   try {
     operator ||= await operate(client, () => {});
-    if (operator) await client.request('demo.quotes.halt', { seconds: isHalted() ? 0 : 10 });
+    if (operator) await client.request('demo.quotes.halt', { seconds: isHalted() ? 0 : 30 });
     problem();
   } catch (error) {
     problem('quotes.no-halt', error);

@@ -3,7 +3,7 @@ type Args = Record<string, any>;
 export const texts = {
   en: {
     'quotes.slow': 'Slow phone',
-    'quotes.halt': 'Halt trading for 10 s',
+    'quotes.halt': 'Halt trading for 30 s',
     'quotes.go-on': 'Let trading go on',
     'quotes.table': 'All quotes',
     'quotes.filter': 'Symbol or name',
@@ -57,7 +57,7 @@ export const texts = {
   },
   zh: {
     'quotes.slow': '慢速手机',
-    'quotes.halt': '停牌 10 秒',
+    'quotes.halt': '停牌 30 秒',
     'quotes.go-on': '恢复交易',
     'quotes.table': '全部行情',
     'quotes.filter': '代码或名称',
