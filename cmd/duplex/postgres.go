@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/duplex-websocket/duplex/internal/server/config"
 	"github.com/duplex-websocket/duplex/internal/showcase/orders"
 )
 
@@ -48,6 +49,9 @@ func (c *postgresInstallCmd) Run(ctx context.Context, out output) error {
 
 func (c *postgresInstallCmd) dsn() (string, error) {
 	dsn := c.Postgres
+	if config.HasPassword(dsn) {
+		return "", errors.New("everybody on this machine sees a password on the command line; write the same into a file, and give --postgres-file")
+	}
 	if c.PostgresFile != "" {
 		if dsn != "" {
 			return "", errors.New("give --postgres or --postgres-file, not both")

@@ -41,6 +41,7 @@ func TestPostgresInstall(t *testing.T) {
 		{[]string{"--postgres", clerk}, exitUsage, "permission denied"},
 		{[]string{"--postgres", "host=/nowhere"}, exitUsage, "not installed"},
 		{[]string{"--postgres-file", file + "x"}, exitUsage, "no such file"},
+		{[]string{"--postgres", "postgres://ann:word@host/shop"}, exitUsage, "give --postgres-file"},
 		{nil, exitUsage, "connection string for PostgreSQL is empty"},
 	} {
 		var stdout, stderr bytes.Buffer

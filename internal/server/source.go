@@ -53,7 +53,7 @@ func newSource() (*source, error) {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
 		page := path.Base(folder)
-		list := listing{about.Title, append(s.in(appFolder+page+"/", ".go"), s.in(folder, ".ts", ".html", ".css", ".json")...)}
+		list := listing{about.Title, append(s.in(appFolder+page+"/", ".go", ".sql"), s.in(folder, ".ts", ".html", ".css", ".json")...)}
 		for _, other := range about.Sources {
 			list.Files = append(list.Files, s.in(other)...)
 		}

@@ -4,5 +4,5 @@ import "embed"
 
 // Source is the text of the apps, for the source page.
 //
-//go:embed */*.go
+//go:embed */*.go */*.sql
 var Source embed.FS

@@ -80,15 +80,15 @@ func (l *loader) checkPostgres() {
 		return
 	case c.PostgresFile != "":
 		l.complainAt("postgres", "there is postgres-file (%s) too; give one of them", l.origin("postgres-file"))
-	case hasPassword(c.Postgres):
+	case HasPassword(c.Postgres):
 		l.complainAt("postgres", "a password is seen by others here; write the same into a file that only the server reads, and give postgres-file (--postgres-file)")
 	}
 }
 
 var passwordPair = regexp.MustCompile(`(?i)(^|[\s?&])(password|sslpassword)\s*=`)
 
-// hasPassword reports whether a connection string has a password in it, as a URL or as pairs.
-func hasPassword(dsn string) bool {
+// HasPassword reports whether a connection string has a password in it, as a URL or as pairs.
+func HasPassword(dsn string) bool {
 	// Not url.Parse, for which something else may be wrong with it.
 	if _, rest, isURL := strings.Cut(dsn, "://"); isURL {
 		authority, _, _ := strings.Cut(rest, "/")

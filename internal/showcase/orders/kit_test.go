@@ -67,7 +67,7 @@ var kinds = []kind{
 // world is an open database.
 type world struct {
 	kind
-	place string
+	at string // where it is
 	store
 }
 
@@ -89,7 +89,7 @@ func each(t *testing.T, test func(t *testing.T, w world)) {
 // sql runs a statement in another program; "orders" in it is the table.
 func (w world) sql(t testing.TB, statement string) string {
 	t.Helper()
-	return w.outside(t, w.place, strings.ReplaceAll(statement, "orders", w.table))
+	return w.outside(t, w.at, strings.ReplaceAll(statement, "orders", w.table))
 }
 
 // follower collects what a store hands over.

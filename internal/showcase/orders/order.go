@@ -86,6 +86,7 @@ type Change struct {
 	Version int64     `json:"version"` // its number; of changes to one row, what came later has a higher one
 	Op      string    `json:"op"`      // "add", "change", "remove"; or "reset": anything may have changed, read the list again
 	ID      int64     `json:"id"`      // of the order
+	Place   string    `json:"place"`   // the table
 	Was     *draft    `json:"was,omitempty"`
 	Now     *draft    `json:"now,omitempty"`
 	By      string    `json:"by,omitempty"`      // who did it through this server, or

@@ -1,7 +1,8 @@
 // Package orders is the server part of the orders page: a table of a real database that several people change at the same time, here or
 // with any other program. The database is the only truth. Triggers write down what happened to which row (order_changes); one node reads
 // that, in the order in which it was done to each row, and publishes it, and every page replaces the row. Nothing is lost while nobody
-// reads, since what is written down stays there: for a day.
+// reads, since what is written down stays there: for a day. Several servers share a table of PostgreSQL. With SQLite each has a file of its
+// own, and its pages leave out what happens to the others'.
 //
 // Every row has a version, the number of the change that made it what it is. An edit names the version that it was made of; if the row has
 // another one by now, nothing is changed, and the answer is what the row is.
@@ -27,7 +28,7 @@ import (
 
 const (
 	topic     = "demo.orders.changes"
-	markTopic = "demo.orders.mark" // how far changes have been published, for the node that goes on with it
+	markTopic = "demo.orders.mark." // how far the changes of a place have been published, for whoever goes on with it
 
 	maxOrders   = 1000 // in the table, as far as this program adds them; and in a list
 	keepChanges = 200
@@ -52,13 +53,13 @@ func New(env *showcase.Env) (*showcase.App, error) {
 		}
 	}
 	s := &service{env: env, dsn: dsn}
-	return &showcase.App{
+	app := &showcase.App{
 		Name: "orders",
 		Topics: []hub.Rule{
 			{Pattern: topic, TopicOptions: hub.TopicOptions{
 				HistoryMessages: keepChanges, HistoryAge: keepFor, Publish: hub.Nobody, SlowMessages: 4 * maxOrders, SlowBytes: 4 << 20,
 			}},
-			{Pattern: markTopic, TopicOptions: hub.TopicOptions{
+			{Pattern: markTopic + "*", TopicOptions: hub.TopicOptions{
 				HistoryMessages: 1, HistoryAge: 365 * 24 * time.Hour, Publish: hub.Nobody, Subscribe: hub.Nobody, ReadHistory: hub.Nobody,
 			}},
 		},
@@ -74,9 +75,14 @@ func New(env *showcase.Env) (*showcase.App, error) {
 			"change": showcase.Answering(s.change),
 			"remove": showcase.Answering(s.remove),
 		},
-		Solo:  s.publish,
 		Close: s.close,
-	}, nil
+	}
+	if dsn != "" {
+		app.Solo = s.publish
+	} else {
+		app.Run = s.publish
+	}
+	return app, nil
 }
 
 // service answers requests and publishes changes. Its methods may be called from any goroutine.
@@ -84,12 +90,15 @@ type service struct {
 	env *showcase.Env
 	dsn string // of PostgreSQL; empty: SQLite
 
-	mu    sync.Mutex
-	store store // nil: not opened yet; guarded by mu
+	mu     sync.Mutex
+	store  store // nil: not opened yet; guarded by mu, as is closed
+	closed bool
 }
 
 // store is a database with the table in it. Both kinds pass the same tests.
 type store interface {
+	place() string // which table it is, as part of a topic
+
 	list(ctx context.Context) ([]Order, error) // the newest first, at most maxOrders
 	add(ctx context.Context, d draft, by string) (Order, error)
 	// change and remove do nothing if the row has another version, and return what it is now. It is nil if there is no such row.
@@ -109,6 +118,9 @@ func (s *service) open(ctx context.Context) (store, error) {
 	defer s.mu.Unlock()
 	if s.store != nil {
 		return s.store, nil
+	}
+	if s.closed {
+		return nil, errors.New("the server stops")
 	}
 	opened, err := s.opened(ctx)
 	if err == nil {
@@ -131,6 +143,7 @@ func (s *service) opened(ctx context.Context) (store, error) {
 func (s *service) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.closed = true
 	if s.store != nil {
 		s.store.close()
 		s.store = nil
@@ -139,7 +152,9 @@ func (s *service) close() {
 
 // publish tells everybody what happens to the table.
 func (s *service) publish(ctx context.Context) {
-	go s.keepShort(ctx)
+	var group sync.WaitGroup
+	defer group.Wait()
+	group.Go(func() { s.keepShort(ctx) })
 	pause := 100 * time.Millisecond
 	for ctx.Err() == nil {
 		began := time.Now()
@@ -161,7 +176,8 @@ func (s *service) follow(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	page, err := s.env.Hub.History(ctx, markTopic, hub.HistoryQuery{Limit: 1})
+	place := db.place()
+	page, err := s.env.Hub.History(ctx, markTopic+place, hub.HistoryQuery{Limit: 1})
 	if err != nil {
 		return err
 	}
@@ -170,18 +186,19 @@ func (s *service) follow(ctx context.Context) error {
 		mark = string(page.Messages[0].Data)
 		mark = mark[1 : len(mark)-1] // a string in JSON without anything to escape
 	}
-	return db.follow(ctx, mark, func(changes []Change, mark string) error { return s.tell(ctx, changes, mark) })
+	return db.follow(ctx, mark, func(changes []Change, mark string) error { return s.tell(ctx, place, changes, mark) })
 }
 
 // tell publishes changes, and then that this has been done. Their IDs make it harmless to publish some of them again.
-func (s *service) tell(ctx context.Context, changes []Change, mark string) error {
+func (s *service) tell(ctx context.Context, place string, changes []Change, mark string) error {
 	for i := range changes {
 		c := &changes[i]
-		if err := s.say(ctx, topic, fmt.Sprintf("c%d", c.Version), fmt.Sprint(c.ID), c); err != nil {
+		c.Place = place
+		if err := s.say(ctx, topic, fmt.Sprintf("%s-%d", place, c.Version), fmt.Sprint(c.ID), c); err != nil {
 			return err
 		}
 	}
-	return s.say(ctx, markTopic, "", "", mark)
+	return s.say(ctx, markTopic+place, "", "", mark)
 }
 
 func (s *service) say(ctx context.Context, topic, id, key string, value any) error {
@@ -223,8 +240,11 @@ func (s *service) failed(ctx context.Context, err error) error {
 	if refused := new(hub.Error); err == nil || errors.As(err, &refused) {
 		return err
 	}
-	if ctx.Err() != nil {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return ctx.Err()
+	}
+	if ctx.Err() != nil {
+		return hub.Errorf(hub.CodeUnavailable, "nobody waits for the answer any more")
 	}
 	s.env.Logger.Warn("the database of orders does not do what it should", "error", err)
 	return &hub.Error{Code: codeUnavailable, Retry: time.Second,

@@ -67,6 +67,8 @@ func openPostgres(ctx context.Context, dsn string) (*postgres, error) {
 	return p, nil
 }
 
+func (p *postgres) place() string { return "postgres" }
+
 func (p *postgres) prepare(ctx context.Context) error {
 	installed, err := isInstalled(ctx, p.pool)
 	if err != nil || installed {

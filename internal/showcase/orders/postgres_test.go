@@ -48,7 +48,7 @@ func exec1(t *testing.T, db interface {
 func TestOutOfOrder(t *testing.T) {
 	w := newPostgres(t)
 	f := watch(t, w, "")
-	slow, nested := dial(t, w.place), dial(t, w.place)
+	slow, nested := dial(t, w.at), dial(t, w.at)
 	exec1(t, slow, "BEGIN; UPDATE duplex.orders SET quantity = 100 WHERE id = 1")
 	exec1(t, nested, "BEGIN; SAVEPOINT a; UPDATE duplex.orders SET quantity = 200 WHERE id = 2; SAVEPOINT b")
 	w.sql(t, "UPDATE orders SET quantity = 300 WHERE id = 3")
@@ -87,7 +87,7 @@ func TestListenerKilled(t *testing.T) {
 	const writers, each = 4, 40
 	var writing sync.WaitGroup
 	for i := range writers {
-		conn := dial(t, w.place)
+		conn := dial(t, w.at)
 		writing.Go(func() {
 			for n := range each {
 				if _, err := conn.Exec(ctx, "UPDATE duplex.orders SET quantity = $1 WHERE id = $2", n+1, 1+(i+n)%3); err != nil {
@@ -96,7 +96,7 @@ func TestListenerKilled(t *testing.T) {
 			}
 		})
 	}
-	killer := dial(t, w.place)
+	killer := dial(t, w.at)
 	for range 5 {
 		exec1(t, killer, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'duplex listener'")
 	}
@@ -146,7 +146,7 @@ func TestReset(t *testing.T) {
 // TestLocked: an order that a transaction of somebody else's holds is not waited for forever.
 func TestLocked(t *testing.T) {
 	w := newPostgres(t)
-	s, err := openPostgres(t.Context(), w.place+" lock_timeout=50")
+	s, err := openPostgres(t.Context(), w.at+" lock_timeout=50")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,7 +155,7 @@ func TestLocked(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	holder := dial(t, w.place)
+	holder := dial(t, w.at)
 	exec1(t, holder, fmt.Sprintf("BEGIN; SELECT FROM duplex.orders WHERE id = %d FOR UPDATE", all[0].ID))
 	if done, _, err := s.change(t.Context(), all[0].ID, all[0].Version, tea, "Ann"); done || !errors.Is(err, errLocked) {
 		t.Error(done, err)

@@ -10,6 +10,7 @@ import (
 // listed answers demo.orders.list.
 type listed struct {
 	Orders   []Order `json:"orders"`
+	Place    string  `json:"place"`          // the table, as in Change
 	Database string  `json:"database"`       // "sqlite" or "postgres"
 	File     string  `json:"file,omitempty"` // of SQLite, for whoever sits at this machine
 }
@@ -19,7 +20,7 @@ func (s *service) list(ctx context.Context, _ *hub.Request, _ struct{}) (listed,
 	if err != nil {
 		return listed{}, s.failed(ctx, err)
 	}
-	l := listed{Database: "postgres"}
+	l := listed{Place: db.place(), Database: "postgres"}
 	if lite, is := db.(*sqlite); is {
 		l.Database = "sqlite"
 		if !s.env.Exposed {

@@ -169,7 +169,7 @@ func TestHostile(t *testing.T) {
 			t.Errorf("%s %s: %v, %v", c.method, c.question, o, refused)
 		}
 	}
-	for _, at := range []string{"demo.orders.mark", "demo.orders.*", "demo.orders.>", "demo.orders.other"} {
+	for _, at := range []string{"demo.orders.mark.postgres", "demo.orders.*", "demo.orders.>", "demo.orders.other"} {
 		if _, err := eve.Subscribe(t.Context(), at, hub.SubscribeOptions{}); err == nil {
 			t.Errorf("somebody subscribes to %s", at)
 		}

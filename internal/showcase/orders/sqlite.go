@@ -30,6 +30,7 @@ type sqlite struct {
 	file string
 	db   *sql.DB
 	wake chan struct{} // this program has written
+	at   string        // see place; set by install
 }
 
 var _ store = (*sqlite)(nil)
@@ -40,14 +41,14 @@ func openSQLite(ctx context.Context, file string) (*sqlite, error) {
 		path = "/" + path
 	}
 	options := url.Values{"_txlock": {"immediate"}, "_pragma": {
-		fmt.Sprintf("busy_timeout(%d)", busy.Milliseconds()), "journal_mode(WAL)", "synchronous(NORMAL)",
+		fmt.Sprintf("busy_timeout(%d)", busy.Milliseconds()), "synchronous(NORMAL)",
 	}}
 	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Path: path, RawQuery: options.Encode()}).String())
 	if err != nil {
 		return nil, err
 	}
 	db.SetMaxOpenConns(8)
-	s := &sqlite{file, db, make(chan struct{}, 1)}
+	s := &sqlite{file: file, db: db, wake: make(chan struct{}, 1)}
 	if err := s.install(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("orders: %s cannot be used: %w", file, err), db.Close())
 	}
@@ -56,14 +57,33 @@ func openSQLite(ctx context.Context, file string) (*sqlite, error) {
 
 // install makes the table, unless it is there.
 func (s *sqlite) install(ctx context.Context) error {
+	if err := s.letRead(ctx); err != nil {
+		return err
+	}
 	return s.within(ctx, func(tx *sql.Tx) error {
 		var version int
-		if err := tx.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil || version > 0 {
+		if err := tx.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
 			return err
 		}
-		_, err := tx.ExecContext(ctx, sqliteSchema)
-		return err
+		if version == 0 {
+			if _, err := tx.ExecContext(ctx, sqliteSchema); err != nil {
+				return err
+			}
+		}
+		return tx.QueryRowContext(ctx, "SELECT name FROM order_place").Scan(&s.at)
 	})
+}
+
+// letRead lets others read while somebody writes. That is remembered in the file. SQLite does not wait for its turn with this.
+func (s *sqlite) letRead(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, busy)
+	defer cancel()
+	for {
+		_, err := s.db.ExecContext(ctx, "PRAGMA journal_mode = WAL")
+		if translateSQLite(err) != error(errLocked) || !wait(ctx, busy/200) {
+			return err
+		}
+	}
 }
 
 // within does something in a transaction, which is the only writer from its beginning on.
@@ -77,6 +97,8 @@ func (s *sqlite) within(ctx context.Context, do func(tx *sql.Tx) error) error {
 	}
 	return translateSQLite(tx.Commit())
 }
+
+func (s *sqlite) place() string { return s.at }
 
 const sqliteColumns = "id, customer, item, quantity, price_cents, status, version"
 

@@ -21,6 +21,9 @@ CREATE TABLE order_changes (
     at       INTEGER NOT NULL DEFAULT (CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER))
 ) STRICT;
 
+CREATE TABLE order_place (name TEXT NOT NULL) STRICT; -- tells this table from those of other servers
+INSERT INTO order_place VALUES ('sqlite-' || lower(hex(randomblob(8))));
+
 CREATE TRIGGER orders_add AFTER INSERT ON orders BEGIN
     INSERT INTO order_changes (op, order_id, now) VALUES ('add', new.id,
         json_object('customer', new.customer, 'item', new.item, 'quantity', new.quantity, 'price_cents', new.price_cents, 'status', new.status));

@@ -73,6 +73,7 @@ type listed struct {
 	Files    []*file    `json:"files"`   // the newest first
 	Uploads  []progress `json:"uploads"` // that move at the moment
 	Owner    string     `json:"owner"`   // who asks
+	Place    string     `json:"place"`   // as in event
 	MaxFile  int64      `json:"maxFile"` // bytes
 	MaxTotal int64      `json:"maxTotal"`
 	Refused  []string   `json:"refused"` // extensions
@@ -89,7 +90,7 @@ func (s *service) list(_ context.Context, _ *hub.Request, q asked) (listed, erro
 		return listed{}, err
 	}
 	l := listed{
-		Files: []*file{}, Uploads: []progress{}, Owner: owner, MaxFile: s.limits.File, MaxTotal: s.limits.Total, Refused: programs,
+		Files: []*file{}, Uploads: []progress{}, Owner: owner, Place: s.place, MaxFile: s.limits.File, MaxTotal: s.limits.Total, Refused: programs,
 		Keep: int64(s.limits.Keep.Seconds()), Abandon: int64(s.limits.Abandon.Seconds()),
 	}
 	s.mu.Lock()
@@ -244,7 +245,7 @@ func (s *service) finish(ctx context.Context, _ *hub.Request, q asked) (*file, e
 		return nil, s.failed(err)
 	}
 	s.tell(ctx, progressTopic, u.ID, progress{ID: u.ID, Ended: true})
-	s.tell(ctx, doneTopic, u.ID, event{"done", u.ID, done.public()})
+	s.tell(ctx, doneTopic, u.ID, event{"done", u.ID, s.place, done.public()})
 	return done.public(), nil
 }
 

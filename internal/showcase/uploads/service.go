@@ -30,6 +30,7 @@ const (
 type service struct {
 	env    *showcase.Env
 	limits limits
+	place  string                                     // another one for each process
 	writes func(f *os.File, p []byte, at int64) error // nil: the usual way
 
 	mu      sync.Mutex
@@ -216,7 +217,7 @@ func (s *service) purge(ctx context.Context, now time.Time) {
 // discard removes a finished file that is in the list no more.
 func (s *service) discard(ctx context.Context, f *meta) {
 	s.wipe(filepath.Join(s.dir, f.ID))
-	s.tell(ctx, doneTopic, f.ID, event{Op: "gone", ID: f.ID})
+	s.tell(ctx, doneTopic, f.ID, event{Op: "gone", ID: f.ID, Place: s.place})
 }
 
 // close closes the files. What is not complete stays, for the next process.
@@ -233,6 +234,9 @@ func (s *service) close() {
 
 // failed logs what the system has said, which is not for the visitor.
 func (s *service) failed(err error) error {
+	if errors.Is(err, context.Canceled) {
+		return hub.Errorf(hub.CodeUnavailable, "nobody waits for the answer any more")
+	}
 	refusal := new(hub.Error)
 	if _, plain := err.(*hub.Error); plain || !errors.As(err, &refusal) {
 		return err

@@ -14,11 +14,13 @@
 //
 // Chunks may be under way at the same time: one that comes too early waits for those before it. The topic demo.uploads.done has what is
 // finished and what has been removed, demo.uploads.progress how far the others are. Finished files are served at /uploads/files/ID, as
-// attachments. In a cluster each server has files of its own.
+// attachments. In a cluster each server has files of its own, and its pages
+// leave out the others'.
 package uploads
 
 import (
 	"context"
+	"crypto/rand"
 	"net/http"
 	"time"
 
@@ -57,7 +59,7 @@ var defaults = limits{
 func New(env *showcase.Env) (*showcase.App, error) { return newApp(env, defaults) }
 
 func newApp(env *showcase.Env, l limits) (*showcase.App, error) {
-	s := &service{env: env, limits: l, uploads: map[string]*upload{}, files: map[string]*meta{}}
+	s := &service{env: env, limits: l, place: rand.Text(), uploads: map[string]*upload{}, files: map[string]*meta{}}
 	return &showcase.App{
 		Name: "uploads",
 		Topics: []hub.Rule{
@@ -100,9 +102,10 @@ func (s *service) run(ctx context.Context) {
 
 // event is what is published at demo.uploads.done.
 type event struct {
-	Op   string `json:"op"` // "done" or "gone"
-	ID   string `json:"id"`
-	File *file  `json:"file,omitempty"`
+	Op    string `json:"op"` // "done" or "gone"
+	ID    string `json:"id"`
+	Place string `json:"place"` // the server that has it; there is no way to it through others
+	File  *file  `json:"file,omitempty"`
 }
 
 // tell publishes what has happened, whether or not the one who did it still waits. Whoever misses it finds out with list.

@@ -372,7 +372,7 @@ func TestSafeName(t *testing.T) {
 	for name, want := range map[string]string{
 		"report.pdf":                     "report.pdf",
 		"../../etc/passwd":               "passwd",
-		`C:\Users\ann\photo.jpg`:         "photo.jpg",
+		`C:\files\ann\photo.jpg`:         "photo.jpg",
 		"/":                              "file",
 		"...":                            "file",
 		".bashrc":                        "bashrc",

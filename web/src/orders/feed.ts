@@ -24,6 +24,12 @@ export class Feed {
     this.quiet.hidden = true;
   }
 
+  clear(): void {
+    this.#changes = [];
+    this.#known.clear();
+    this.show();
+  }
+
   show(): void {
     this.list.replaceChildren(...this.#changes.map(line));
   }

@@ -19,7 +19,9 @@ const feed = new Feed($('feed'), $('quiet'));
 const body = $('rows');
 let editor: Editor | undefined;
 let filter = ''; // a status, or all
-let ready = false; // the list is here
+let place: string | undefined; // the table, once its list is here
+const early: Change[] = []; // of a table whose list has been asked for and is not here yet
+let pending = true; // such a list
 let asking = 0; // the number of the last request for it
 
 const client = connect();
@@ -33,12 +35,19 @@ client.subscribe<Change>('demo.orders.changes', {
 /** Reads the whole table. It is asked for whenever changes may have been missed. */
 async function list(): Promise<void> {
   const turn = ++asking;
+  pending = true;
   orders.ask();
   try {
-    const answer = await client.request<{ orders: Order[]; database: string; file?: string }>('demo.orders.list');
+    const answer = await client.request<{ orders: Order[]; place: string; database: string; file?: string }>('demo.orders.list');
     if (turn !== asking) return;
+    if (place !== undefined && place !== answer.place) { // another server, with a table of its own
+      orders.clear();
+      feed.clear();
+    }
+    place = answer.place;
+    pending = false;
+    for (const change of early.splice(0)) heard(change, false);
     orders.replace(answer.orders);
-    ready = true;
     showError($('trouble'));
     showDatabase(answer.database, answer.file);
     arrange();
@@ -49,17 +58,18 @@ async function list(): Promise<void> {
   }
 }
 
-function heard(change: Change): void {
+function heard(change: Change, news = true): void {
+  if (place !== change.place) {
+    if (pending) early.push(change);
+    return;
+  }
   feed.add(change);
   if (change.op === 'reset') return void list();
   const { id, version, now } = change;
   const isNew = orders.set(id, version, now);
+  if (!news) return;
   if (editor?.order?.id === id && version > editor.order.version && !byUs(change)) editor.changed(orders.all.get(id), change);
-  if (!ready || !isNew) {
-    if (ready && !byUs(change)) rows.get(id)?.flash(change);
-    return;
-  }
-  arrange();
+  if (isNew) arrange();
   if (!byUs(change)) rows.get(id)?.flash(change);
 }
 
@@ -85,8 +95,8 @@ function arrange(): void {
 
 function summarise(): void {
   const { counts, n, text } = tally(orders.all.values());
-  $('none').hidden = !ready || n > 0;
-  $('total').textContent = ready ? t('orders.total', text) : '';
+  $('none').hidden = place === undefined || n > 0;
+  $('total').textContent = place === undefined ? '' : t('orders.total', text);
   for (const chip of $('filters').querySelectorAll('button')) {
     const status = chip.value;
     chip.querySelector('.count')!.textContent = String(status ? counts[status] : n);

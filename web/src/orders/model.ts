@@ -25,6 +25,8 @@ export interface Change {
   version: number;
   op: 'add' | 'change' | 'remove' | 'reset';
   id: number;
+  /** Which table; with SQLite every server has one of its own. */
+  place: string;
   was?: Draft;
   now?: Draft;
   /** Who did it on a page like this, or */
@@ -53,6 +55,12 @@ export class Orders {
   /** The list is being asked for. What is heard from here on may be newer than the answer. */
   ask(): void {
     this.#touched = new Set();
+  }
+
+  /** Another table. */
+  clear(): void {
+    this.all.clear();
+    this.#versions.clear();
   }
 
   /** Takes the answer. */

@@ -28,10 +28,18 @@ interface Progress {
   ended?: boolean;
 }
 
+interface Happened {
+  op: string;
+  id: string;
+  place: string;
+  file?: File;
+}
+
 interface Listed {
   files: File[];
   uploads: Progress[];
   owner: string;
+  place: string;
   maxFile: number;
   refused: string[];
   keep: number;
@@ -43,17 +51,14 @@ export class Files {
   readonly #files = new Map<string, File>();
   readonly #gone = new Set<string>(); // ids are never used again
   readonly #others = new Map<string, { element: HTMLLIElement; bar: HTMLProgressElement; last: number }>();
+  readonly #early: Happened[] = []; // of a server whose list has been asked for and is not here yet
+  #pending = true; // such a list
   #listed?: Listed;
   #asking = 0;
 
   constructor(private readonly client: Client) {
-    client.subscribe<{ op: string; id: string; file?: File }>('demo.uploads.done', {
-      last: 200,
-      onMessage: ({ data: { op, id, file } }) => {
-        if (op === 'gone') this.#lose(id);
-        else if (file) this.#add(file);
-        this.show();
-      },
+    client.subscribe<Happened>('demo.uploads.done', {
+      onMessage: ({ data }) => this.#happened(data),
       onGap: () => void this.#list(),
       onState: ({ state }) => { if (state === 'live') void this.#list(); },
     });
@@ -61,16 +66,30 @@ export class Files {
     setInterval(() => this.#tidy(), 5_000);
   }
 
+  /** Takes what has happened at the server that this page is connected to. There is no way to the files of others. */
+  #happened(event: Happened): void {
+    if (event.place !== this.#listed?.place) {
+      if (this.#pending) this.#early.push(event);
+      return;
+    }
+    if (event.op === 'gone') this.#lose(event.id);
+    else if (event.file) this.#add(event.file);
+    this.show();
+  }
+
   /** Reads all of it, whenever something may have been missed. */
   async #list(): Promise<void> {
     const turn = ++this.#asking;
+    this.#pending = true;
     try {
       const listed = await this.client.request<Listed>('demo.uploads.list', { key: browserKey });
       if (turn !== this.#asking) return;
       this.#listed = listed;
+      this.#pending = false;
       const there = new Set(listed.files.map(({ id }) => id));
       for (const id of [...this.#files.keys()]) if (!there.has(id)) this.#files.delete(id);
       for (const file of listed.files) this.#add(file);
+      for (const event of this.#early.splice(0)) this.#happened(event);
       for (const upload of listed.uploads) this.#progress(upload);
       showError($('trouble'));
       this.show();
