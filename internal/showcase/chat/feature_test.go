@@ -55,7 +55,7 @@ func TestReplies(t *testing.T) {
 		}
 	}
 	for name, reply := range map[string]any{
-		"another epoch": map[string]any{"epoch": "x", "offset": long.Offset}, "the future": map[string]any{"epoch": long.Epoch, "offset": 1 << 50},
+		"another epoch": map[string]any{"epoch": "x", "offset": long.Offset}, "the future": map[string]any{"epoch": long.Epoch, "offset": uint64(1) << 50},
 		"no offset": map[string]any{"epoch": long.Epoch}, "nothing in it": map[string]any{},
 	} {
 		wantRefused(t, name, bob.say("lobby", map[string]any{"text": "yes", "reply": reply}), codeUnknownMessage)
@@ -123,7 +123,7 @@ func TestSignals(t *testing.T) {
 		"a wrong type":         {bob.signal("lobby.live", map[string]any{"typing": "yes"}), codeBadSignal},
 		"read where one types": {bob.signal("lobby.live", read), codeBadSignal},
 		"both":                 {bob.signal("lobby.read", map[string]any{"typing": true, "read": read["read"]}), codeBadSignal},
-		"the future":           {bob.signal("lobby.read", map[string]any{"read": map[string]any{"epoch": said.Epoch, "offset": 1 << 50}}), codeUnknownMessage},
+		"the future":           {bob.signal("lobby.read", map[string]any{"read": map[string]any{"epoch": said.Epoch, "offset": uint64(1) << 50}}), codeUnknownMessage},
 		"no place":             {bob.signal("lobby.read", map[string]any{"read": map[string]any{}}), codeUnknownMessage},
 		"a novel":              {bob.signal("lobby.live", map[string]any{"typing": true, "x": strings.Repeat("x", maxSignal)}), hub.CodeTooLarge},
 		"a malformed room":     {bob.signal("a+b.live", map[string]any{"typing": true}), codeRoomMalformed},
