@@ -1,7 +1,7 @@
-// Package arena is the server part of the arena page: a game for many, of which the server alone decides what happens. It takes twenty steps
-// a second, and publishes after each what has changed (snapshot.go), as one message for everybody; each second all that there is, so that who
-// comes late, or has missed something, knows everything within a second. The topic keeps a second of them: newcomers see the game at once, and a node
-// that takes over goes on with it.
+// Package arena is the server part of the arena page: a game for many, of which the server alone decides what happens. It takes twenty
+// steps a second, and publishes after each what has changed (snapshot.go), as one message for everybody; each second all that there is, so
+// that who comes late, or has missed something, knows everything within a second. The topic keeps a second of them: newcomers see the game
+// at once, and a node that takes over, or a server that was started again with its data, goes on with it.
 //
 //	demo.arena.ticks  snapshots: binary, 20 a second
 //	demo.arena.in     what pilots do. Text: {"do":"join"} or {"do":"leave"}. Binary, at most 30 a second: the number of the input (2 bytes,
@@ -77,7 +77,8 @@ func publish(call *hub.PublishCall) error {
 	p := call.Publication
 	if p.Binary {
 		if o, ok := readOrder(p.Data); !ok || !o.isValid() {
-			return hub.Errorf(codeMalformed, "an input has 5 bytes: number (2), x and y (1 each, signed, together no longer than %d), 1 to dash or 0", full)
+			return hub.Errorf(codeMalformed,
+				"an input has 5 bytes: number (2), x and y (1 each, signed, together no longer than %d), 1 to dash or 0", full)
 		}
 		return nil
 	}

@@ -235,7 +235,8 @@ func TestHostileInput(t *testing.T) {
 				t.Errorf("subscribing to %s: %v, want %s", topic, err, code)
 			}
 		}
-		if _, err := eve.Publish(t.Context(), ticksTopic, hub.Publication{Data: []byte{1}, Binary: true}); !errors.Is(err, &hub.Error{Code: hub.CodeForbidden}) {
+		_, err := eve.Publish(t.Context(), ticksTopic, hub.Publication{Data: []byte{1}, Binary: true})
+		if !errors.Is(err, &hub.Error{Code: hub.CodeForbidden}) {
 			t.Errorf("publishing a snapshot: %v", err)
 		}
 	})

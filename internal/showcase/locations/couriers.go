@@ -40,7 +40,10 @@ var (
 		kind  string
 		speed float64 // metres a second
 	}{{kindBike, 9}, {kindBike, 10}, {kindScooter, 14}, {kindScooter, 15}, {kindVan, 18}}
-	riders = []string{"Ada", "Ben", "Chen", "Dana", "Emre", "Fatou", "Goran", "Hana", "Ivo", "Jia", "Kofi", "Lena", "Mei", "Noor", "Omar", "Pia", "Qi", "Rosa", "Sami", "Tao"}
+	riders = []string{
+		"Ada", "Ben", "Chen", "Dana", "Emre", "Fatou", "Goran", "Hana", "Ivo", "Jia", "Kofi", "Lena", "Mei", "Noor", "Omar", "Pia", "Qi",
+		"Rosa", "Sami", "Tao",
+	}
 )
 
 // newCouriers sends out all couriers.

@@ -12,6 +12,8 @@ package locations
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"hash/crc32"
 	"net/http"
 	"strings"
 	"time"
@@ -67,12 +69,16 @@ func subscribe(call *hub.SubscribeCall) error {
 	if call.Topic == countsTopic || call.Topic == allCells || isCell(call.Topic) {
 		return nil
 	}
-	return hub.Errorf(codeNoCell, "%s is not on the map: its cells are %s0.0 to %s%s", call.Topic, cellPrefix, cellPrefix, cell{columns - 1, rows - 1})
+	last := cell{columns - 1, rows - 1}
+	return hub.Errorf(codeNoCell, "%s is not on the map: its cells are %s to %s", call.Topic, cell{}.topic(), last.topic())
 }
 
+// serve gives the map, once to each browser.
 func serve(drawn []byte) http.Handler {
+	tag := fmt.Sprintf("%q", fmt.Sprintf("%08x", crc32.ChecksumIEEE(drawn)))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("ETag", tag)
 		http.ServeContent(w, r, "", time.Time{}, strings.NewReader(string(drawn)))
 	})
 }

@@ -287,4 +287,10 @@ func TestTheMapIsServed(t *testing.T) {
 	if w.Code != http.StatusOK || w.Header().Get("Content-Type") != "application/json" || !json.Valid(w.Body.Bytes()) {
 		t.Errorf("%d, %v", w.Code, w.Header())
 	}
+	again := httptest.NewRequest(http.MethodGet, "/map/city.json", nil)
+	again.Header.Set("If-None-Match", w.Header().Get("ETag"))
+	w = httptest.NewRecorder()
+	if mux.ServeHTTP(w, again); w.Code != http.StatusNotModified || w.Body.Len() > 0 {
+		t.Errorf("the second time: %d with %d bytes", w.Code, w.Body.Len())
+	}
 }

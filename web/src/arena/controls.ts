@@ -29,7 +29,9 @@ export class Controls {
     addEventListener('blur', () => this.release());
     stage.addEventListener('pointerdown', (event) => this.down(event));
     stage.addEventListener('pointermove', (event) => this.drag(event));
-    for (const end of ['pointerup', 'pointercancel'] as const) stage.addEventListener(end, ({ pointerId }) => pointerId === this.pointer && this.drop());
+    for (const end of ['pointerup', 'pointercancel'] as const) {
+      stage.addEventListener(end, ({ pointerId }) => pointerId === this.pointer && this.drop());
+    }
   }
 
   /** Dashes with the next input that goes somewhere. */

@@ -73,7 +73,8 @@ export class Painter {
     paper.setTransform(ratio, 0, 0, ratio, 0, 0);
     paper.fillStyle = this.colors.sunken;
     paper.fillRect(0, 0, width, height);
-    paper.setTransform(ratio * scale, 0, 0, ratio * scale, ratio * (width / 2 - this.camera.x * scale), ratio * (height / 2 - this.camera.y * scale));
+    const [left, top] = [width / 2 - this.camera.x * scale, height / 2 - this.camera.y * scale];
+    paper.setTransform(ratio * scale, 0, 0, ratio * scale, ratio * left, ratio * top);
     this.drawGround();
     for (const [index, gem] of game.view?.gems ?? []) this.drawGem(index, gem, now);
     for (const shown of ships) if (!shown.ship.out && this.isInSight(shown.x / unit, shown.y / unit)) this.drawShip(shown, now);
@@ -101,7 +102,8 @@ export class Painter {
       this.camera = { x: within(this.middle.x, this.width), y: within(this.middle.y, this.height) };
       return;
     }
-    const leader = ships.reduce<Shown | undefined>((best, one) => (!one.ship.out && (!best || one.ship.score > best.ship.score) ? one : best), undefined);
+    const better = (one: Shown, best?: Shown) => !one.ship.out && (!best || one.ship.score > best.ship.score);
+    const leader = ships.reduce<Shown | undefined>((best, one) => (better(one, best) ? one : best), undefined);
     if (!leader) return;
     this.camera.x += (leader.x / unit - this.camera.x) * 0.06;
     this.camera.y += (leader.y / unit - this.camera.y) * 0.06;
@@ -121,7 +123,8 @@ export class Painter {
 
   private isInSight(x: number, y: number): boolean {
     const margin = 3 * RADIUS;
-    return Math.abs(x - this.camera.x) < this.width / this.scale / 2 + margin && Math.abs(y - this.camera.y) < this.height / this.scale / 2 + margin;
+    const { camera, width, height, scale } = this;
+    return Math.abs(x - camera.x) < width / scale / 2 + margin && Math.abs(y - camera.y) < height / scale / 2 + margin;
   }
 
   private drawGround(): void {

@@ -56,9 +56,11 @@ function join(now: number): void {
   client.publish(inTopic, { do: 'join' }, { volatile: true }).then(() => { joined = true; }, failed);
 }
 
+const passing = ['offline', 'outbox-full', 'unanswered', 'unavailable', 'closed', 'rate'];
+
 function failed(error: unknown): void {
   // What did not get through need not, and what is too much is left out: the next input will do.
-  if (!(error instanceof DuplexError) || ['offline', 'outbox-full', 'unanswered', 'unavailable', 'closed', 'rate'].includes(error.code)) return;
+  if (!(error instanceof DuplexError) || passing.includes(error.code)) return;
   const key = `error.${error.code}`;
   showError($('problem'), has(key) ? t(key as 'error.demo.name-malformed') : t('error.other', { text: error.message }));
   if (error.code === 'demo.name-malformed') play(false);

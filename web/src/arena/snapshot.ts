@@ -56,7 +56,8 @@ export function read(data: Uint8Array, before?: View): View | undefined {
   const changes = reader.changes(before);
   for (const ship of before.ships.values()) {
     // What follows from the tick before is left out.
-    if (!changes.has(ship.id)) view.ships.set(ship.id, { ...ship, x: ship.x + ship.vx, y: ship.y + ship.vy, wait: Math.max(0, ship.wait - 1) });
+    if (changes.has(ship.id)) continue;
+    view.ships.set(ship.id, { ...ship, x: ship.x + ship.vx, y: ship.y + ship.vy, wait: Math.max(0, ship.wait - 1) });
   }
   for (const [id, ship] of changes) if (ship) view.ships.set(id, ship);
   reader.gems(view);

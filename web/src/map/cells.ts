@@ -5,7 +5,15 @@ import L from 'leaflet';
 import type { City } from './city.js';
 
 /** What a cell says: where somebody is, or that somebody is in it no more. */
-export type Report = { id: string; name: string; kind: 'bike' | 'scooter' | 'van' | 'person'; lat: number; lon: number } | { id: string; gone: true };
+export type Report = Sighting | { id: string; gone: true };
+
+export interface Sighting {
+  id: string;
+  name: string;
+  kind: 'bike' | 'scooter' | 'van' | 'person';
+  lat: number;
+  lon: number;
+}
 
 /** From this zoom on there are cells; further away only their counts. */
 export const CLOSE = 15;

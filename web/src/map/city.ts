@@ -52,6 +52,7 @@ export function drawCity(map: L.Map, city: City): void {
   for (const { at, kind, name } of city.names) {
     const text = make('span', '', name[current()]);
     onLanguage(() => { text.textContent = name[current()]; });
-    L.marker(at, { pane: 'names', icon: L.divIcon({ className: `name ${kind}`, html: text, iconSize: [0, 0] }), interactive: false, keyboard: false }).addTo(map);
+    const icon = L.divIcon({ className: `name ${kind}`, html: text, iconSize: [0, 0] });
+    L.marker(at, { pane: 'names', icon, interactive: false, keyboard: false }).addTo(map);
   }
 }

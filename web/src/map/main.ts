@@ -82,7 +82,8 @@ function open(city: City): void {
   user = client.session?.user ?? '';
   const bounds = L.latLngBounds([city.south, city.west], [city.north, city.east]);
   const map = L.map('map', {
-    center: [0.0012, 0.0012], zoom: innerWidth < 700 ? CLOSE : CLOSE + 1, minZoom: 13, maxZoom: 18, maxBounds: bounds.pad(0.25), zoomControl: false, attributionControl: false,
+    center: [0.0012, 0.0012], zoom: innerWidth < 700 ? CLOSE : CLOSE + 1, minZoom: 13, maxZoom: 18, maxBounds: bounds.pad(0.25),
+    zoomControl: false, attributionControl: false,
   });
   zoomControl(map);
   drawCity(map, city);

@@ -3,7 +3,7 @@
 import type { Message } from 'duplex-client';
 import L from 'leaflet';
 import { avatar, icon, make } from '../shared/dom.js';
-import type { Report } from './cells.js';
+import type { Report, Sighting } from './cells.js';
 
 const GLIDE = 1_100; // ms: a little more than between two reports
 const OLD = 4_000; // ms after which a marker fades
@@ -85,7 +85,7 @@ export class Movers {
     this.all.delete(id);
   }
 
-  private show(report: Extract<Report, { name: string }>, at: L.LatLng): { marker: L.Marker; element: HTMLElement } {
+  private show(report: Sighting, at: L.LatLng): { marker: L.Marker; element: HTMLElement } {
     const { id, name, kind } = report;
     const person = kind === 'person';
     const element = make('div', `mover ${kind}${this.isMe(id) ? ' me' : ''}`);
@@ -93,7 +93,8 @@ export class Movers {
     if (kind === 'person') element.append(avatar(name), make('span', 'label', name));
     else element.append(icon(icons[kind]));
     const marker = L.marker(at, {
-      icon: L.divIcon({ className: '', html: element, iconSize: [0, 0] }), interactive: !person, keyboard: false, bubblingMouseEvents: true, zIndexOffset: person ? 1_000 : 0,
+      icon: L.divIcon({ className: '', html: element, iconSize: [0, 0] }), zIndexOffset: person ? 1_000 : 0,
+      interactive: !person, keyboard: false, bubblingMouseEvents: true, // who wants to be there may click on a courier
     });
     if (!person) marker.bindTooltip(make('span', '', name), { direction: 'top', offset: [0, -12] });
     marker.addTo(this.map);

@@ -11,8 +11,8 @@ export interface Place {
   lon: number;
 }
 
-/** How it goes. `off`: nothing is shared. `asking`: for the device's position. `on`: it is shown to others. */
-export type SharingState = 'off' | 'asking' | 'on';
+/** How it goes. `off`: nothing is shared. `asking`: for the device's position. `sending`: it waits for the server. `on`: others see it. */
+export type SharingState = 'off' | 'asking' | 'sending' | 'on';
 
 export class Sharing {
   state: SharingState = 'off';
@@ -28,7 +28,7 @@ export class Sharing {
     private readonly changed: (problem?: { code: string; text: string }) => void,
   ) {
     // The server may have been started again, and know nothing.
-    client.on('state', ({ state }) => state === 'open' && this.state === 'on' && void this.send());
+    client.on('state', ({ state }) => state === 'open' && this.at && void this.send());
   }
 
   /** Shares what the device says. */
@@ -72,6 +72,7 @@ export class Sharing {
 
   private async show(place: Place): Promise<void> {
     this.at = place;
+    if (this.state !== 'on') this.set('sending');
     await this.send();
   }
 
