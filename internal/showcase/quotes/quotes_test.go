@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -80,6 +81,13 @@ func (v *viewer) take() []*hub.Message {
 	got := v.got
 	v.got = nil
 	return got
+}
+
+// seen returns what has come so far.
+func (v *viewer) seen() []*hub.Message {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return slices.Clone(v.got)
 }
 
 func (e *exchange) join(t *testing.T, name string, topics ...string) *viewer {

@@ -67,7 +67,13 @@ export class Detail {
     void this.load();
   }
 
-  /** Asks for the past, at first and when the page has been away. */
+  /** Asks for everything anew: the page has been away, and the server may be another one. */
+  reload(): Promise<void> {
+    [this.#times, this.#prices] = [[], []];
+    return this.load();
+  }
+
+  /** Asks for the past. */
   async load(): Promise<void> {
     const { quote } = this;
     if (!quote) return;

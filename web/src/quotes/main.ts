@@ -92,7 +92,7 @@ onState(({ name }) => {
   if (name === 'waiting') wasAway = true;
   if (name !== 'open' || !wasAway) return;
   wasAway = false;
-  void detail.load(); // what was missed
+  void detail.reload();
 });
 tellLine();
 
