@@ -159,15 +159,17 @@ test('a server that has forgotten the conversation says so, and another one begi
   const vera = await come(t, 'Vera', '', before);
   await ask(vera, 'before');
   await before.kill();
+  await vera.locator('#state[data-state="waiting"]').waitFor();
   await startServer(new URL(before.url).host);
   await comeBack(vera);
   await vera.locator('#widget-note').getByText('The server has forgotten this conversation').waitFor();
   assert.deepEqual(await said(vera, 'widget'), ['before']);
   await ask(vera, 'after');
+  await ask(vera, 'and more');
   const ann = await come(t, 'Ann', '?desk', before);
   await choose(ann, 'Vera');
-  await sees(ann, 'talk', 'after');
-  assert.deepEqual(await said(ann, 'talk'), ['after']);
+  await sees(ann, 'talk', 'and more');
+  assert.deepEqual(await said(ann, 'talk'), ['after', 'and more']);
 });
 
 test('what is not allowed is refused in words, and others are not disturbed', async (t) => {

@@ -5,7 +5,7 @@ import { $ } from '../shared/dom.js';
 import { start } from '../shared/shell.js';
 import { Desk } from './desk.js';
 import { texts } from './texts.js';
-import { visit } from './visitor.js';
+import { Visitor } from './visitor.js';
 
 const { connect } = start(texts);
 const isDesk = new URLSearchParams(location.search).has('desk');
@@ -14,4 +14,4 @@ $(isDesk ? 'to-desk' : 'to-shop').setAttribute('aria-current', 'page');
 
 const client = connect();
 if (isDesk) new Desk(client);
-else visit(client);
+else new Visitor(client);

@@ -18,23 +18,23 @@ export class Outbox {
 
   /**
    * @param id of the conversation, or what begins one
-   * @param mend is called before something that was refused with this error is sent once more; false if there is nothing to be mended
+   * @param mend is called before something that was refused for this conversation is sent once more; false if there is nothing to be mended
    */
   constructor(
     private readonly client: Client,
     private readonly id: () => Promise<string>,
     private readonly changed: () => void,
-    private readonly mend: (error: unknown) => Promise<boolean> = async () => false,
+    private readonly mend: (error: unknown, id: string) => Promise<boolean> = async () => false,
   ) {}
 
   /** Does something. Rejects when it was refused. */
   async publish(event: Event, messageId?: string): Promise<void> {
-    const send = async () => void await this.client.publish(topics.talk(await this.id()), event, { messageId });
+    const id = await this.id();
     try {
-      await send();
+      await this.client.publish(topics.talk(id), event, { messageId });
     } catch (error) {
-      if (!(await this.mend(error))) throw error;
-      await send();
+      if (!(await this.mend(error, id))) throw error;
+      await this.client.publish(topics.talk(await this.id()), event, { messageId });
     }
   }
 
