@@ -12,6 +12,7 @@ type content struct {
 	index yjs.Index
 	parts []*yjs.Update // the document is all of them
 	size  int           // bytes of parts, as they came
+	cost  int           // structs of parts
 	whole []byte        // parts[0], if there is nothing else
 
 	epoch       string
@@ -44,6 +45,7 @@ func (c *content) add(data []byte) bool {
 	c.index.Add(u)
 	c.parts = append(c.parts, u)
 	c.size += len(data)
+	c.cost += u.Structs()
 	c.whole = nil
 	return true
 }
@@ -94,7 +96,7 @@ func (c *content) merged() []byte {
 	}
 	whole := yjs.Merge(c.parts, true)
 	if u, err := yjs.Parse(whole, yjs.Limits{Bytes: len(whole)}); err == nil { // always: we have written it
-		c.parts, c.size, c.whole = []*yjs.Update{u}, len(whole), whole
+		c.parts, c.size, c.cost, c.whole = []*yjs.Update{u}, len(whole), u.Structs(), whole
 	}
 	return whole
 }
@@ -108,13 +110,19 @@ func (c *content) lacks(v yjs.StateVector) []byte {
 	return c.parts[0].Diff(v)
 }
 
-// fits reports whether the document with an update is not too large. Deleting is always possible.
+// fits reports whether the document with an update is not too large. Deleting is possible in a document that is full.
 func (c *content) fits(u *yjs.Update, size int) bool {
-	if c.size+size <= maxDocument || u.OnlyDeletes() {
+	small := func() bool { return c.size+size <= maxDocument && c.cost+u.Structs() <= maxStructs }
+	if small() || u.OnlyDeletes() && c.cost+u.Structs() <= 2*maxStructs {
 		return true
 	}
-	if c.merged(); c.size+size <= maxDocument {
+	if c.merged(); small() {
 		return true
 	}
-	return len(yjs.Merge(append(c.parts[:len(c.parts):len(c.parts)], u), true)) <= maxDocument
+	if !u.Deletes() { // nothing of the document goes away by it
+		return false
+	}
+	both := yjs.Merge(append(c.parts[:len(c.parts):len(c.parts)], u), true)
+	_, err := yjs.Parse(both, yjs.Limits{Bytes: maxDocument, Structs: maxStructs})
+	return err == nil
 }

@@ -9,7 +9,7 @@
 // and publishes a new snapshot after every 100 updates or 64 KiB. All nodes come to the same snapshot at the same offset, so that it
 // does not matter which of them publishes it, and under its ID only the first one counts. What has been deleted is left out.
 //
-// A document has at most 512 KiB, and there are at most 200 documents. Other programs open the same documents with any client of
+// A document has at most 512 KiB and 20,000 structs, and there are at most 200 documents. Other programs open the same documents with any client of
 // y-websocket, at /edit/yjs/NAME.
 package edit
 
@@ -33,6 +33,7 @@ const (
 	maxName      = 40        // characters of a document's name
 	maxDocuments = 200       // that are kept
 	maxDocument  = 512 << 10 // bytes of a document, and so of an update
+	maxStructs   = 20_000    // of a document: Yjs has one for each place where somebody wrote, and each takes some 200 bytes of memory
 	maxStates    = 4 << 10   // bytes of what somebody tells about a cursor
 
 	keep           = 30 * 24 * time.Hour
@@ -178,7 +179,7 @@ func (e *editor) publish(call *hub.PublishCall) error {
 
 // admit reports whether an update may become part of a document's log.
 func (e *editor) admit(ctx context.Context, name string, data []byte) error {
-	u, err := yjs.Parse(data, yjs.Limits{Bytes: maxDocument})
+	u, err := yjs.Parse(data, yjs.Limits{Bytes: maxDocument, Structs: maxStructs})
 	if err != nil {
 		return hub.Errorf(codeMalformed, "%s", err)
 	}

@@ -229,6 +229,26 @@ func TestDeletedTextIsForgotten(t *testing.T) {
 	})
 }
 
+// Updates that are small and cost much are refused, too.
+func TestCostly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t, nil)
+		ann := n.open(t, "~ann")
+		many := func(clients, from uint64) []byte { // each has one struct, which is nothing but its length
+			b := binary.AppendUvarint(nil, clients)
+			for client := range clients {
+				b = append(binary.AppendUvarint(append(b, 1), from+client), 0, 0, 1)
+			}
+			return append(b, 0)
+		}
+		refused(t, ann.publish(topic("notes", partLog), many(maxStructs+1, 1)), codeMalformed)
+		ann.write(t, "notes", many(maxStructs-10, 1))
+		synctest.Wait()
+		refused(t, ann.publish(topic("notes", partLog), many(20, 1_000_000)), codeFull)
+		ann.write(t, "notes", many(5, 1_000_000))
+	})
+}
+
 func TestRestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		broker := hub.NewMemoryBroker(hub.MemoryOptions{}) // outlasts the server, as a data directory does

@@ -19,7 +19,7 @@ const (
 	socketPath = "/edit/yjs/" // then the name of the document
 
 	// What a client may send: a second on average, and at once. One that sends more is read more slowly.
-	socketRate  = 60
+	socketRate  = 30
 	socketBurst = 300
 )
 

@@ -8,21 +8,27 @@
 package yjs
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 )
 
 // Limits bound what Parse takes. Zero fields stand for the defaults.
 type Limits struct {
-	Bytes int // default 4 MiB
+	Bytes   int // default 4 MiB
+	Structs int // and ranges that are deleted; default 262,144
 }
 
-const defaultBytes = 4 << 20
+const (
+	defaultBytes   = 4 << 20
+	defaultStructs = 1 << 18
+)
 
 // Update is a parsed update. It refers to the bytes that it was parsed from, and does not change: it may be read from any goroutine.
 type Update struct {
 	blocks  map[uint64][]block // by client, ascending by clock, without overlaps
 	deletes map[uint64]spans   // by client
+	structs int                // and deletes
 }
 
 // block is one struct of Yjs: something inserted, or the place of something that is gone.
@@ -61,19 +67,16 @@ const (
 
 // Parse reads an update. The error says what is wrong with it, and where.
 func Parse(b []byte, l Limits) (*Update, error) {
-	most := l.Bytes
-	if most == 0 {
-		most = defaultBytes
-	}
-	if len(b) > most {
-		return nil, fmt.Errorf("yjs: an update of %d bytes is too large: at most %d", len(b), most)
+	l.Bytes, l.Structs = cmp.Or(l.Bytes, defaultBytes), cmp.Or(l.Structs, defaultStructs)
+	if len(b) > l.Bytes {
+		return nil, fmt.Errorf("yjs: an update of %d bytes is too large: at most %d", len(b), l.Bytes)
 	}
 	u := &Update{blocks: make(map[uint64][]block), deletes: make(map[uint64]spans)}
 	r := &reader{b: b}
 	for n := r.count(); n > 0 && r.err == nil; n-- {
-		u.readClient(r)
+		u.readClient(r, l.Structs)
 	}
-	u.readDeletes(r)
+	u.readDeletes(r, l.Structs)
 	if err := r.end("an update"); err != nil {
 		return nil, err
 	}
@@ -86,8 +89,21 @@ func (u *Update) IsEmpty() bool { return len(u.blocks) == 0 && len(u.deletes) ==
 // OnlyDeletes reports whether the update adds nothing to the document.
 func (u *Update) OnlyDeletes() bool { return len(u.blocks) == 0 }
 
+// Deletes reports whether the update deletes anything.
+func (u *Update) Deletes() bool { return len(u.deletes) > 0 }
+
+// Structs returns how many structs and ranges of deletes it has, which is what it costs in memory.
+func (u *Update) Structs() int { return u.structs }
+
+// count takes note of further structs.
+func (u *Update) count(r *reader, n, most int) {
+	if u.structs += n; u.structs > most {
+		r.fail("more than %d structs", most)
+	}
+}
+
 // readClient reads the structs of one client, which follow each other.
-func (u *Update) readClient(r *reader) {
+func (u *Update) readClient(r *reader, most int) {
 	n := r.count()
 	client, clock := r.uint(), r.uint()
 	if n == 0 && r.err == nil {
@@ -95,6 +111,9 @@ func (u *Update) readClient(r *reader) {
 	}
 	if u.blocks[client] != nil {
 		r.fail("client %d for a second time", client)
+	}
+	if u.count(r, n, most); r.err != nil {
+		return
 	}
 	blocks := make([]block, 0, min(n, 1+r.left()/2))
 	for ; n > 0 && r.err == nil; n-- {
@@ -239,10 +258,11 @@ func readElement(r *reader, kind byte) {
 	r.json()
 }
 
-func (u *Update) readDeletes(r *reader) {
+func (u *Update) readDeletes(r *reader, most int) {
 	for n := r.count(); n > 0 && r.err == nil; n-- {
-		client := r.uint()
-		for m := r.count(); m > 0 && r.err == nil; m-- {
+		client, m := r.uint(), r.count()
+		u.count(r, m, most)
+		for ; m > 0 && r.err == nil; m-- {
 			clock, length := r.uint(), r.uint()
 			if length > maxInt-clock {
 				r.fail("a clock above 2^53-1")

@@ -222,6 +222,9 @@ func TestHostile(t *testing.T) {
 	if _, err := Parse(make([]byte, 11), Limits{Bytes: 10}); err == nil || !strings.Contains(err.Error(), "at most 10") {
 		t.Errorf("an update over the limit: %v", err)
 	}
+	if _, err := Parse([]byte{1, 1, 1, 0, 0, 1, 1, 1, 1, 0, 1}, Limits{Structs: 1}); err == nil || !strings.Contains(err.Error(), "more than 1 structs") {
+		t.Errorf("structs over the limit: %v", err)
+	}
 	if _, err := ParseStateVector([]byte{3, 1, 1}); err == nil {
 		t.Error("a state vector that is cut off is taken")
 	}
