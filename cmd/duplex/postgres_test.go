@@ -26,6 +26,11 @@ func TestPostgresInstall(t *testing.T) {
 	if err := os.WriteFile(file, []byte(dsn+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	var stdout, stderr bytes.Buffer
+	code := run(t.Context(), []string{"config", "check", "--postgres-file", file}, &stdout, &stderr)
+	if installed := pgtest.Psql(t, dsn, "SELECT to_regnamespace('duplex') IS NOT NULL"); code != exitOK || installed != "f" {
+		t.Errorf("config check: exit code %d, %s; the schema is there: %s", code, stderr.String(), installed)
+	}
 	pgtest.Psql(t, dsn, "CREATE ROLE clerk LOGIN")
 	clerk := strings.Replace(dsn, "user=duplex", "user=clerk", 1)
 	for _, c := range []struct {

@@ -139,8 +139,11 @@ func (n *node) run(ctx context.Context) error {
 	}
 }
 
-// listen opens the ports.
+// listen opens the ports, when everything behind them is there.
 func (n *node) listen(ctx context.Context) error {
+	if err := n.beginShowcase(); err != nil {
+		return err
+	}
 	settings := n.current()
 	public, err := listen(ctx, settings.Listen)
 	if err != nil {

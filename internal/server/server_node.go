@@ -106,12 +106,6 @@ func newNode(c Config) (*node, error) {
 		n.close()
 		return nil, setupError("api", err)
 	}
-	if n.showcase != nil {
-		if err := n.showcase.Start(n.hub); err != nil {
-			n.close()
-			return nil, setupError("the showcase", err)
-		}
-	}
 	n.health = newHealth(c.Broker)
 	if n.metrics != nil {
 		n.metrics.watch(n.hub, n.connections)

@@ -38,6 +38,17 @@ var apps = []showcase.Maker{
 	support.New,
 }
 
+// beginShowcase has the apps work, which a mere check of the configuration does not: they write into databases and publish.
+func (n *node) beginShowcase() error {
+	if n.showcase == nil {
+		return nil
+	}
+	if err := n.showcase.Start(n.hub); err != nil {
+		return setupError("the showcase", err)
+	}
+	return nil
+}
+
 // showcaseEnv is what they find around them.
 func (n *node) showcaseEnv(c *config.Config) *showcase.Env {
 	return &showcase.Env{

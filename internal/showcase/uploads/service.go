@@ -202,7 +202,7 @@ func (s *service) purge(ctx context.Context, now time.Time) {
 	s.mu.Unlock()
 	for _, u := range all {
 		switch {
-		case u.rests(now, s.limits.Abandon):
+		case u.rests(now, s.limits.Abandon), u.written.Load() == 0 && u.rests(now, s.limits.Rest):
 			s.drop(ctx, u)
 		case u.rests(now, s.limits.Rest) && u.mu.TryLock():
 			u.release()

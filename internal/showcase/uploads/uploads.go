@@ -46,7 +46,7 @@ type limits struct {
 	Files   int   // finished files
 
 	Rest    time.Duration // an upload that has not moved for so long keeps no room any more for what is still to come
-	Abandon time.Duration // and after so long nothing is left of it
+	Abandon time.Duration // and after so long nothing is left of it; if nothing has arrived yet, after Rest already
 	Keep    time.Duration // how long a finished file is there
 }
 

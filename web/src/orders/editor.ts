@@ -92,18 +92,20 @@ export class Editor {
   #rows(): HTMLTableRowElement[] {
     const first = make('th', 'right number', this.order ? String(this.order.id) : '');
     first.scope = 'row';
-    const cell = (column: Column, className = '') => {
-      const made = make('td', className, this.#fields[column]);
-      made.dataset.label = t(`column.${column}`);
-      return made;
-    };
+    const cell = (column: Column, className = '') => make('td', className, this.#fields[column]);
     const fields = make(
       'tr', 'editing', first, cell('customer'), cell('item'), cell('quantity', 'right'), cell('price', 'right'), make('td', 'none'), cell('status'), make('td', 'actions'),
     );
     if (this.order) fields.dataset.editing = String(this.order.id);
     const below = make('td', '', make('div', 'stack', this.#form, this.#error, this.#conflict, this.#buttons));
     below.colSpan = 8;
+    this.show();
     return [fields, make('tr', 'below', below)];
+  }
+
+  /** Names the fields, where they stand one below the other; also after a switch of the language. */
+  show(): void {
+    for (const column of columns) this.#fields[column].parentElement!.dataset.label = t(`column.${column}`);
   }
 
   focus(column: Column = 'customer'): void {

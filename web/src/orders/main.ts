@@ -173,6 +173,7 @@ async function remove(order: Order): Promise<void> {
 
 onLanguage(() => {
   for (const row of rows.values()) row.show();
+  editor?.show();
   feed.show();
   summarise();
   if (!$('trouble').hidden) $('trouble').textContent = t('trouble.unavailable');
