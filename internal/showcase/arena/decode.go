@@ -160,7 +160,11 @@ func (r *reader) change(s *ship, mask byte) {
 		r.flags(s)
 	}
 	if mask&hasScore != 0 {
-		s.Score = uint16(int32(s.Score) + r.signed())
+		score := int32(s.Score) + r.signed()
+		if score < 0 || score > maxScore {
+			r.fail()
+		}
+		s.Score = uint16(score)
 	}
 	if mask&hasAck != 0 {
 		s.Ack += uint16(r.number(1<<16 - 1))
