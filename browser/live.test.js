@@ -71,6 +71,12 @@ test('a late viewer has a picture at once, the channel has one broadcaster, and 
   await host.click('#stop');
   await viewer.locator('#curtain').getByText('has ended the broadcast').waitFor();
   await viewer.locator('#room-state').getByText('Not live').waitFor();
+  await host.reload();
+  await host.click('#go-live');
+  await host.fill('#setup-channel', 'studio');
+  await host.click('#setup-start');
+  await viewer.locator('#room-state').getByText('Live', { exact: true }).waitFor();
+  await pictured(viewer);
 });
 
 test('the camera is shown; who may not use it is told, and who closes the page has ended the broadcast', async (t) => {

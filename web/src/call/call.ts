@@ -25,7 +25,7 @@ interface Handlers {
 const ringTime = 45_000; // milliseconds until nobody answers
 const connectTime = 20_000; // until there is no way to the other side
 const awayTime = 12_000; // until somebody who is gone is not waited for any more
-const goneTime = 4_000; // the same for who has left the server before
+const goneTime = 1_500; // the same for who has left the server before
 const storageKey = 'duplex.call'; // of the tab: the call to go on with after a reload
 
 /** The room and the beginning of the call that this tab was in when it was reloaded. */

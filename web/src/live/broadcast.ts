@@ -98,7 +98,8 @@ export class Broadcast {
 
   async #choose(): Promise<void> {
     const encoder = await makeEncoder(sizes[this.size], this.onlyJpeg, (encoded) => this.#publish(encoded), () => {
-      if (this.#running) void this.force(true); // this machine cannot do it after all
+      // This machine cannot do it after all. Without a connection it is announced when there is one again.
+      if (this.#running) this.force(true).catch(() => undefined);
     });
     this.#encoder?.close();
     this.#encoder = encoder;

@@ -70,6 +70,7 @@ export class Talk {
   }
 
   close(): void {
+    this.#pending = [];
     for (const subscription of this.#subscriptions) subscription.unsubscribe();
   }
 
