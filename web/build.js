@@ -27,9 +27,20 @@ const cards = {
   },
 };
 
+/** The licences of the libraries that went into a bundle: they want to go along with it. */
+function notices({ inputs }) {
+  const folders = new Set(Object.keys(inputs).map((name) => name.match(/node_modules\/(@[^/]+\/)?[^/]+/)?.[0]).filter(Boolean));
+  return [...folders].sort().map((folder) => {
+    const { name, version, license } = JSON.parse(readFileSync(path.join(here, folder, 'package.json'), 'utf8'));
+    const file = readdirSync(path.join(here, folder)).find((one) => /^licen[cs]e/i.test(one));
+    const text = file ? readFileSync(path.join(here, folder, file), 'utf8').trim() : `${license} license.`;
+    return `${name} ${version}\n\n${text}\n`;
+  }).join(`\n${'-'.repeat(80)}\n\n`);
+}
+
 async function bundle() {
   const entry = (name, file) => (existsSync(path.join(src, name, file)) ? [path.join(src, name, file)] : []);
-  const { outputFiles } = await build({
+  const { outputFiles, metafile } = await build({
     absWorkingDir: here,
     entryPoints: [
       path.join(src, 'shared/style.css'),
@@ -48,11 +59,13 @@ async function bundle() {
     charset: 'utf8',
     legalComments: 'none',
     write: false,
+    metafile: true,
     loader: { '.png': 'file', '.svg': 'file', '.gif': 'file' },
     alias: { 'duplex-client': path.join(here, '../clients/typescript/src/duplex-client.ts') },
     plugins: [cards],
   });
-  return new Map(outputFiles.map(({ path: file, contents }) => [path.relative(dist, file), Buffer.from(contents)]));
+  const files = new Map(outputFiles.map(({ path: file, contents }) => [path.relative(dist, file), Buffer.from(contents)]));
+  return files.set('notices.txt', Buffer.from(notices(metafile)));
 }
 
 const escape = (text) => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('"', '&quot;');

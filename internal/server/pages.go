@@ -22,6 +22,7 @@ var contentTypes = map[string]string{
 	".svg":  "image/svg+xml",
 	".png":  "image/png",
 	".json": "application/json",
+	".txt":  "text/plain; charset=utf-8",
 
 	".webmanifest": "application/manifest+json",
 }

@@ -6,6 +6,7 @@ export const texts = {
     'home.foot': 'Everything here comes from one binary: no database, no other host.',
     'home.client': 'The client for browsers',
     'home.source': 'The source of this page',
+    'home.notices': 'Libraries in these pages',
   },
   zh: {
     'home.lead': '全双工通信，用实际用途来展示。',
@@ -14,5 +15,6 @@ export const texts = {
     'home.foot': '这里的一切来自同一个可执行文件：无需数据库，不访问其他主机。',
     'home.client': '浏览器客户端',
     'home.source': '本页源代码',
+    'home.notices': '页面所用的库',
   },
 };
