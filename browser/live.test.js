@@ -5,7 +5,8 @@ import test from 'node:test';
 import { openPage, startServer, until } from './harness.js';
 
 const { url } = await startServer();
-const page = (t, channel = '', { at = url } = {}) => openPage(t, `${at}live/${channel && `#${channel}`}`, { viewport: { width: 900, height: 640 } });
+const page = (t, channel = '', { at = url } = {}) =>
+  openPage(t, `${at}live/${channel && `#${channel}`}`, { viewport: { width: 900, height: 640 } });
 
 /** Begins to broadcast, through the form. */
 async function broadcast(t, channel, { size = 'small', source = 'animation', jpeg = false, at } = {}) {
@@ -167,7 +168,8 @@ test('thousands of comments a minute fly without touching each other', async (t)
   await host.click('#audience');
   await until(() => viewer.evaluate(() => document.getElementById('flying').places().length > 40), 'many comments fly');
   await say(viewer, 'mine <b>bold</b>');
-  await until(() => viewer.evaluate(() => document.getElementById('flying').places().some(({ text }) => text === 'mine <b>bold</b>')), 'one’s own flies');
+  const own = () => document.getElementById('flying').places().some(({ text }) => text === 'mine <b>bold</b>');
+  await until(() => viewer.evaluate(own), 'one’s own flies');
   assert.equal(await viewer.locator('#comments b').count(), 0);
   const { most, overlaps } = await viewer.evaluate(async () => {
     const flying = document.getElementById('flying');

@@ -3,11 +3,12 @@
 // A channel has five topics, which end in its name:
 //
 //   - demo.live.channel.NAME has the newest state of the channel, so that all together are the list of channels.
-//   - demo.live.video.NAME carries the frames (see frame), of the last 10 s at most 128 and 8 MiB: whoever comes late begins with the last
+//   - demo.live.video.NAME carries the frames (see frame), of the last 30 s at most 128 and 8 MiB: whoever comes late begins with the last
 //     key frame. A slow viewer has at most 16 frames waiting, or the newest JPEG, and is told of the gap.
 //   - demo.live.control.NAME asks the broadcaster for key frames. Only the broadcaster subscribes, so its presence is the broadcaster's.
 //   - demo.live.comments.NAME has the comments, the last 200 of an hour.
-//   - demo.live.house.NAME has the newest rules of the house: slow mode, blocked words, who is muted, what has been removed.
+//   - demo.live.house.NAME has the newest rules of the house: slow mode, blocked words, who is muted, and which comments are not to be
+//     shown; these stay in the history of the comments, since a hub does not take back what it has delivered.
 //
 // All state is in these topics, so any node of a cluster can answer, and what is kept with the server's data survives a restart.
 package live
@@ -100,7 +101,7 @@ func rules() []hub.Rule {
 		{Pattern: topic(kindHouse, "*"), TopicOptions: state},
 		{Pattern: topic(kindControl, "*"), TopicOptions: hub.TopicOptions{Presence: hub.PresenceCount, Publish: hub.Nobody}},
 		{Pattern: topic(kindVideo, "*"), TopicOptions: hub.TopicOptions{
-			HistoryMessages: maxEvery, HistoryAge: 10 * time.Second, HistoryBytes: 8 << 20,
+			HistoryMessages: maxEvery, HistoryAge: 30 * time.Second, HistoryBytes: 8 << 20,
 			Presence: hub.PresenceCount, MaxBytes: headerBytes + maxFrame, PublishRate: maxFrames, PublishBurst: maxFrames,
 			// What is behind is of no use to anybody: the hook gives all JPEGs one key, so that of these only the newest waits.
 			Slow: hub.SlowLatest, SlowMessages: 16, SlowBytes: 2 << 20,

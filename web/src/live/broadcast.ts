@@ -108,7 +108,8 @@ export class Broadcast {
   }
 
   async #announce(): Promise<void> {
-    await this.client.request('demo.live.start', { channel: this.channel, codec: this.#encoder!.codec, every: this.#every }, { resend: true });
+    const { codec } = this.#encoder!;
+    await this.client.request('demo.live.start', { channel: this.channel, codec, every: this.#every }, { resend: true });
     if (!this.#running || this.#control && this.#control.state !== 'ended') return;
     // Being here is also what tells the server that the broadcast goes on.
     this.#control = this.client.subscribe<{ ask: string }>(`demo.live.control.${this.channel}`, {

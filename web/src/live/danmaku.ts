@@ -35,6 +35,7 @@ export interface Place {
 const maxShown = 160; // comments on the stage at one time
 const maxWaiting = 40; // that wait for a lane; then the oldest is only in the list
 const patience = 3_000; // milliseconds that one waits
+const fonts = 'system-ui, "PingFang SC", "Microsoft YaHei", "Noto Sans CJK SC", sans-serif';
 const colors: Record<string, string> = {
   white: '#ffffff', red: '#ff7b72', orange: '#ffae57', yellow: '#ffe16b', green: '#7ee787', cyan: '#76e3ea', blue: '#8ab4ff', purple: '#d2a8ff',
 };
@@ -113,7 +114,9 @@ export class Danmaku {
     this.#shown = this.#shown.filter(({ ends }) => ends > now);
     this.#waiting = this.#waiting.filter(({ comment, since }) => !this.#show(comment, now) && (comment.own || now - since < patience));
     this.#wipe();
-    for (const one of this.#shown) this.#context.drawImage(one.picture, Math.round(this.#left(one, now) * this.#scale), Math.round(one.top * this.#scale));
+    for (const one of this.#shown) {
+      this.#context.drawImage(one.picture, Math.round(this.#left(one, now) * this.#scale), Math.round(one.top * this.#scale));
+    }
     this.#frame = this.#shown.length + this.#waiting.length ? requestAnimationFrame(() => this.#draw()) : 0;
   }
 
@@ -124,7 +127,7 @@ export class Danmaku {
   /** Reports whether there is room for it. */
   #show(comment: Flying, now: number): boolean {
     if (this.#shown.length >= maxShown) return false;
-    const font = `650 ${Math.round(this.#lanes.laneHeight * 0.62 * this.#scale)}px system-ui, "PingFang SC", "Microsoft YaHei", "Noto Sans CJK SC", sans-serif`;
+    const font = `650 ${Math.round(this.#lanes.laneHeight * 0.62 * this.#scale)}px ${fonts}`;
     this.#context.font = font;
     const pad = 8 * this.#scale;
     const stands = comment.mode === 'top';
