@@ -2,7 +2,7 @@ package showcase
 
 import "embed"
 
-// Source is the text of the apps, for the source page.
+// Source is the text of the apps and of what they have in common, for the source page.
 //
-//go:embed */*.go */*.sql
+//go:embed *.go */*.go */*.sql
 var Source embed.FS

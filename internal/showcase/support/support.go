@@ -37,7 +37,7 @@ const (
 	maxEvents   = 1000
 	reserved    = 100 // of maxEvents, for what is not said but done: reading, handing over, closing
 	maxVisitors = 50  // users as which a visitor may come back
-	perVisitor  = 3   // conversations that somebody may begin in a minute
+	perVisitor  = 5   // conversations that somebody may begin in a minute
 )
 
 // Codes of refusals.
