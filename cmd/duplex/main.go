@@ -15,7 +15,7 @@ import (
 
 // verbs is the command line: one verb for each file of this package.
 type verbs struct {
-	Serve    serveCmd    `cmd:"" help:"Serve topics at /ws, and the chat page."`
+	Serve    serveCmd    `cmd:"" help:"Serve topics at /ws, and the showcase."`
 	Config   configCmd   `cmd:"" help:"Check or print a server's configuration."`
 	Shed     shedCmd     `cmd:"" help:"Make a server send away a part of its clients, to come back to others."`
 	Pub      pubCmd      `cmd:"" help:"Publish to a topic."`

@@ -211,7 +211,7 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// TestTokens: with keys nobody comes in without one, and neither the chat page nor the figures are there for everybody.
+// TestTokens: with keys nobody comes in without one, and neither the showcase nor the figures are there for everybody.
 func TestTokens(t *testing.T) {
 	settings := configured(t, "listen: :0\ntokens: {keys: [{file: "+secretFile(t, tokenSecret)+", algorithm: HS256}]}\n")
 	log := newLogbook()

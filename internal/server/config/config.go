@@ -35,7 +35,7 @@ type Config struct {
 	InsecureAnonymous bool     `yaml:"insecure-anonymous" default:"false" restart:"true" help:"Listen on an address that others can reach although there are no keys for tokens: whoever comes is let in, under any name."`
 	Origins           []string `yaml:"origins" help:"Web pages that may connect besides the server's own: https://example.com, https://*.example.com, http://localhost:*."`
 	Proxies           []string `yaml:"proxies" help:"Addresses or networks of reverse proxies in front, such as 10.0.0.0/8, whose X-Forwarded-For says where a client is."`
-	Demo              string   `yaml:"demo" default:"auto" enum:"auto,on,off" restart:"true" help:"Whether the chat page is at / and an echo service at /echo. They ask nobody for a token; auto: only when there are no keys for tokens."`
+	Demo              string   `yaml:"demo" default:"auto" enum:"auto,on,off" restart:"true" help:"Whether the showcase is at / and an echo service at /echo. They ask nobody for a token; auto: only when there are no keys for tokens."`
 
 	Postgres     string `yaml:"postgres" restart:"true" help:"A PostgreSQL database for the orders page, as postgres://USER@HOST/DATABASE or host=... dbname=...; empty: a file of SQLite. Without a password, which others see: that is in postgres-file, or where psql looks for it."`
 	PostgresFile string `yaml:"postgres-file" restart:"true" help:"A file with that, when there is a password in it."`
@@ -81,7 +81,7 @@ type Log struct {
 
 // Limits bound what clients can cost.
 type Limits struct {
-	Frame                 Size          `yaml:"frame" default:"1MiB" min:"1KiB" max:"256MiB" restart:"true" help:"Bytes of one frame of the session protocol. With the chat page (demo) the default is 11MiB, for pictures in base64."`
+	Frame                 Size          `yaml:"frame" default:"1MiB" min:"1KiB" max:"256MiB" restart:"true" help:"Bytes of one frame of the session protocol. With the showcase (demo) the default is 11MiB, for pictures in base64."`
 	Subscriptions         int           `yaml:"subscriptions" default:"1000" min:"1" max:"1000000" help:"Subscriptions of one connection."`
 	Connections           int           `yaml:"connections" default:"0" min:"0" help:"Connections in all; 0: as many as the system allows."`
 	ConnectionsPerAddress int           `yaml:"connections-per-address" default:"0" min:"0" help:"Connections from one IPv4 address or IPv6 /64 network; 0: no limit. Behind a reverse proxy set proxies too."`
