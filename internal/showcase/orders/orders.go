@@ -9,7 +9,8 @@
 //
 // What an order may be is for the database to say (orders_quantity and the other constraints), for it is asked by other programs, too. Here its
 // refusals get words. Requests: demo.orders.list, add, change, remove. The table holds at most 1,000 orders; the topic demo.orders.changes
-// keeps the last 200 changes of a day.
+// keeps the last 200 changes of a day. A visitor may write 120 times
+// a minute, and all together 600 times.
 package orders
 
 import (
@@ -33,7 +34,10 @@ const (
 	maxOrders   = 1000 // in the table, as far as this program adds them; and in a list
 	keepChanges = 200
 	keepFor     = 24 * time.Hour
+	maxWritten  = 100_000 // changes that the database keeps, if there are more within that time
 	pruneEvery  = time.Hour
+	writesEach  = 120             // a minute, of one visitor
+	writesAll   = 600             // and of all at this server
 	maxPause    = 5 * time.Second // between attempts to reach the database
 )
 
@@ -52,7 +56,7 @@ func New(env *showcase.Env) (*showcase.App, error) {
 			return nil, err
 		}
 	}
-	s := &service{env: env, dsn: dsn}
+	s := &service{env: env, dsn: dsn, writes: showcase.Turnstile{Each: writesEach, All: writesAll, Interval: time.Minute}}
 	app := &showcase.App{
 		Name: "orders",
 		Topics: []hub.Rule{
@@ -90,6 +94,8 @@ type service struct {
 	env *showcase.Env
 	dsn string // of PostgreSQL; empty: SQLite
 
+	writes showcase.Turnstile // each leaves something behind
+
 	mu     sync.Mutex
 	store  store // nil: not opened yet; guarded by mu, as is closed
 	closed bool
@@ -108,7 +114,7 @@ type store interface {
 	// follow hands over what happens, and after each batch with which mark to go on after it, until ctx ends or something fails. An
 	// empty mark stands for the last keepChanges. What is handed over may have been handed over before.
 	follow(ctx context.Context, mark string, take func(changes []Change, mark string) error) error
-	prune(ctx context.Context, age time.Duration) error
+	prune(ctx context.Context, age time.Duration, most int64) error // forgets older changes, and all but so many
 	close()
 }
 
@@ -215,7 +221,7 @@ func (s *service) keepShort(ctx context.Context) {
 	for wait(ctx, pruneEvery) {
 		db, err := s.open(ctx)
 		if err == nil {
-			err = db.prune(ctx, keepFor)
+			err = db.prune(ctx, keepFor, maxWritten)
 		}
 		if err != nil && ctx.Err() == nil {
 			s.env.Logger.Warn("old changes of orders are still there", "error", err)

@@ -154,8 +154,9 @@ func (p *postgres) write(ctx context.Context, id int64, by, statement string, ar
 	return done, now, nil
 }
 
-func (p *postgres) prune(ctx context.Context, age time.Duration) error {
-	_, err := p.pool.Exec(ctx, "DELETE FROM duplex.order_changes WHERE at < now() - $1::interval", age)
+func (p *postgres) prune(ctx context.Context, age time.Duration, most int64) error {
+	_, err := p.pool.Exec(ctx, "DELETE FROM duplex.order_changes WHERE at < now() - $1::interval "+
+		"OR version <= (SELECT max(version) FROM duplex.order_changes) - $2", age, most)
 	return err
 }
 

@@ -198,7 +198,7 @@ func TestGrant(t *testing.T) {
 		t.Error(done, err)
 	}
 	f.has(t, 2)
-	if err := s.prune(t.Context(), 0); err != nil {
+	if err := s.prune(t.Context(), 0, 100); err != nil {
 		t.Error(err)
 	}
 	if all, err := s.list(t.Context()); err != nil || len(all) != 6 {

@@ -50,6 +50,9 @@ func (s *service) begin(ctx context.Context, r *hub.Request) (store, string, err
 	if err != nil {
 		return nil, "", err
 	}
+	if err := s.writes.Pass(r.Identity.User); err != nil {
+		return nil, "", err
+	}
 	db, err := s.open(ctx)
 	return db, by, s.failed(ctx, err)
 }

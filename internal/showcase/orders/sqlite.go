@@ -204,8 +204,9 @@ func (s *sqlite) written() {
 	}
 }
 
-func (s *sqlite) prune(ctx context.Context, age time.Duration) error {
-	_, err := s.db.ExecContext(ctx, "DELETE FROM order_changes WHERE at < ?", time.Now().Add(-age).UnixMilli())
+func (s *sqlite) prune(ctx context.Context, age time.Duration, most int64) error {
+	_, err := s.db.ExecContext(ctx, "DELETE FROM order_changes WHERE at < ? OR version <= (SELECT max(version) FROM order_changes) - ?",
+		time.Now().Add(-age).UnixMilli(), most)
 	return err
 }
 

@@ -186,8 +186,19 @@ func TestMark(t *testing.T) {
 			t.Errorf("%+v", c)
 		}
 		g.stop()
-		if err := w.prune(t.Context(), -time.Hour); err != nil {
-			t.Fatal(err)
+		for _, p := range []struct {
+			age  time.Duration
+			most int64
+		}{{time.Hour, 100}, {time.Hour, 2}, {-time.Hour, 100}} {
+			if err := w.prune(t.Context(), p.age, p.most); err != nil {
+				t.Fatal(err)
+			}
+			all, want := watch(t, w, mark), 2
+			if p.age < 0 {
+				want = 0
+			}
+			all.has(t, want)
+			all.stop()
 		}
 		h := watch(t, w, mark)
 		w.sql(t, "UPDATE orders SET quantity = 14 WHERE id = 1")

@@ -227,6 +227,11 @@ func (s *service) finish(ctx context.Context, _ *hub.Request, q asked) (*file, e
 	if u == nil {
 		return s.finished(owner, q.ID) // the answer to the first time may have been lost
 	}
+	u.finish.Lock() // or the first time is still at it
+	defer u.finish.Unlock()
+	if s.find(owner, q.ID) == nil {
+		return s.finished(owner, q.ID)
+	}
 	switch err := u.seal(q.SHA256); err {
 	case nil:
 	case error(errDamaged):

@@ -64,6 +64,8 @@ type upload struct {
 	written atomic.Int64 // bytes; changed with mu held
 	moved   atomic.Int64 // when something last came, in nanoseconds since 1970; changed with mu held
 
+	finish sync.Mutex // held by who makes a file of it; taken before mu
+
 	mu      sync.Mutex
 	file    *os.File      // nil: not open
 	sum     hash.Hash     // of the first summed bytes

@@ -1,6 +1,6 @@
 // One file on its way: begin, chunks, finish; and begin again wherever something came in between.
 
-import type { Client, DuplexError } from 'duplex-client';
+import { DuplexError, type Client } from 'duplex-client';
 import { Speed } from './format.js';
 import { Changed, hash } from './hashing.js';
 import { browserKey, forget, keep, type Kept } from './kept.js';
@@ -18,11 +18,13 @@ export interface Done {
 }
 
 const requestTime = 30_000;
+const patience = 5;
 const smallest = 16 << 10;
 const atOnce = 4; // chunks under way
 const frameRest = 4 << 10; // of a frame, besides the chunk
 const transient = ['disconnected', 'timeout', 'unavailable', 'rate', 'uploads.checking'];
 const anew = ['uploads.gone', 'uploads.rested'];
+const begins = ['uploads.gone', 'uploads.rested', 'uploads.unsent']; // answers of finish after which begin says more
 const later = ['uploads.full', 'uploads.disk', 'uploads.many']; // it may be tried again without losing anything
 
 export class Transfer {
@@ -36,6 +38,8 @@ export class Transfer {
   #turn = 0; // a new one for each run: what belongs to another is stale
   #sum?: Promise<string>;
   #begun = false;
+  #lost = 0; // how often the server did not know it any more
+  #finish?: { id: string; sha256: string }; // everything is there; the answer may have been lost
 
   constructor(
     readonly kept: Kept,
@@ -74,6 +78,7 @@ export class Transfer {
       this.#sum = undefined;
     }
     this.kept.paused = false;
+    this.#lost = 0;
     this.problem = undefined;
     if (this.file) this.#remember();
     this.#set(this.file ? 'waiting' : 'missing');
@@ -109,23 +114,39 @@ export class Transfer {
       this.#sum ??= hash(this.file!);
       this.#sum.catch(() => {}); // whoever waits for it hears of it
       this.#begun = true;
+      if (await this.#finished(turn)) return;
       const { id, offset, chunk } = await begin(this.client, this.kept);
       this.kept.id = id;
       if (turn !== this.#turn) return;
       this.sent = offset;
       this.#remember();
       this.changed();
+      if (this.state !== 'sending') this.#set('sending');
       await this.#send(turn, id, Math.min(chunk, (this.client.session?.limits.frame ?? Infinity) - frameRest));
       if (turn !== this.#turn) return;
       this.#set('checking');
       const sha256 = await this.#sum;
       if (turn !== this.#turn) return;
-      this.done = await this.client.request<Done>('demo.uploads.finish', { key: browserKey, id, sha256 }, { timeout: requestTime, resend: true });
-      if (turn !== this.#turn) return;
-      this.#end('done');
+      this.#finish = { id, sha256 };
+      if (!await this.#finished(turn)) throw new DuplexError('uploads.gone', 'the server does not know it any more');
     } catch (error) {
       if (turn === this.#turn) this.#failed(error as DuplexError);
     }
+  }
+
+  /** Asks the server to make a file of what it has, also when it was asked before. False: there is nothing to be asked for. */
+  async #finished(turn: number): Promise<boolean> {
+    if (!this.#finish) return false;
+    this.#set('checking');
+    try {
+      this.done = await this.client.request<Done>('demo.uploads.finish', { key: browserKey, ...this.#finish }, { timeout: requestTime, resend: true });
+    } catch (error) {
+      if (!begins.includes((error as DuplexError).code)) throw error;
+      this.#finish = undefined;
+      return false;
+    }
+    if (turn === this.#turn) this.#end('done');
+    return true;
   }
 
   #end(state: 'done' | 'failed'): void {
@@ -144,7 +165,7 @@ export class Transfer {
       const at = next;
       next = Math.min(size, at + Math.max(1, Math.min(this.#chunk, most)));
       const bytes = await read(this.file!, at, next);
-      if (turn !== this.#turn) break;
+      if (failure !== undefined || turn !== this.#turn) break;
       const asked = performance.now();
       const one: Promise<void> = this.#ask(turn, frame(id, at, bytes))
         .then(({ offset }) => {
@@ -157,7 +178,8 @@ export class Transfer {
       underWay.add(one);
       if (underWay.size >= this.#window) await Promise.race(underWay);
     }
-    await Promise.all(underWay);
+    // After a failure the others are not waited for: the server may keep them waiting for one that was lost. Whatever they bring is valid.
+    while (underWay.size && failure === undefined) await Promise.race(underWay);
     if (failure !== undefined) throw failure;
   }
 
@@ -183,7 +205,7 @@ export class Transfer {
 
   #failed(error: DuplexError | Changed): void {
     const code = error instanceof Changed ? 'changed' : error.code ?? 'other';
-    if (transient.includes(code) || anew.includes(code)) {
+    if (transient.includes(code) || (anew.includes(code) && ++this.#lost <= patience)) {
       if (code === 'timeout') [this.#chunk, this.#window] = [smallest, 1];
       this.#again(code === 'disconnected' || code === 'timeout' ? 0 : (error as DuplexError).retry ?? 500);
     } else if (code === 'closed') {
