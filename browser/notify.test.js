@@ -36,7 +36,8 @@ const known = (desk, n) => desk.locator('#people').getByText(n === 1 ? 'One pers
 const titles = (page) => page.locator('.notice strong').allTextContents();
 const got = (page, title) => page.locator('.notice').filter({ hasText: title }).waitFor();
 const marks = (desk, title) => desk.locator('#sent .item').filter({ hasText: title }).locator('.marks .pill').allTextContents();
-const comeBack = (...pages) => Promise.all(pages.map((page) => page.locator('#banner-action').click({ timeout: 1000 }).catch(() => {}))); // by itself, perhaps
+const comeBack = (...pages) => Promise.all(pages.map((page) => page.locator('#banner-action').click({ timeout: 1000 })
+  .catch(() => {}))); // by itself, perhaps
 
 test('to all, a group and one person, with receipts as they come, to a page that is closed as well', async (t) => {
   const olga = await come(t, 'Olga', '?desk');
@@ -53,7 +54,8 @@ test('to all, a group and one person, with receipts as they come, to a page that
   await olga.locator('#sent .summary').click();
   await until(async () => {
     const rows = await olga.locator('#sent tbody tr').allInnerTexts();
-    return rows.length === 2 && /\d–|–$/.test(rows.find((row) => row.startsWith('Ann')).trim()) && /\d/.test(rows.find((row) => row.startsWith('Bob')).slice(-8));
+    const row = (name) => rows.find((one) => one.startsWith(name))?.trim() ?? '';
+    return rows.length === 2 && row('Ann').endsWith('–') && /\d (AM|PM)$/.test(row('Bob'));
   }, 'who has read it');
 
   const closed = ann.url();

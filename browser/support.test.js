@@ -32,7 +32,8 @@ async function answer(page, text) {
 
 const choose = (page, name) => page.locator('.item').filter({ hasText: name }).click();
 /** Does not wait for the next attempt to connect. */
-const comeBack = (...pages) => Promise.all(pages.map((page) => page.locator('#banner-action').click({ timeout: 1000 }).catch(() => {}))); // by itself, perhaps
+const comeBack = (...pages) => Promise.all(pages.map((page) => page.locator('#banner-action').click({ timeout: 1000 })
+  .catch(() => {}))); // by itself, perhaps
 
 const said = (page, at) => page.locator(`#${at}-log .bubble`).allTextContents();
 const sees = (page, at, text) => page.locator(`#${at}-log`).getByText(text).first().waitFor();
@@ -66,14 +67,16 @@ test('a visitor asks, one agent takes it, hands it over, and the transcript has 
   await vera.locator('#widget-typing').getByText(`${first[1]} is typing…`).waitFor();
   await first[0].press('#talk-text', 'Enter');
   await sees(vera, 'widget', 'Hello Vera, thank you for your message.');
-  await first[0].selectOption('#talk-hand', { label: second[1] });
+  await first[0].click('#talk-hand-open');
+  await first[0].locator('#talk-hand button').getByText(`To ${second[1]}`).click();
   await second[0].locator('#toast').getByText(`${first[1]} has handed Vera over to you.`).waitFor();
   await answer(second[0], 'It is not.');
   await sees(vera, 'widget', 'It is not.');
   await second[0].click('#talk-end');
   await vera.locator('#widget-note').getByText('The conversation is over').waitFor();
   assert.equal(await vera.locator('#widget-form').isVisible(), false);
-  assert.deepEqual(await said(vera, 'widget'), ['Is the lantern <b>waterproof</b>?', 'Hello Vera, thank you for your message. How can I help?', 'It is not.']);
+  const greeting = 'Hello Vera, thank you for your message. How can I help?';
+  assert.deepEqual(await said(vera, 'widget'), ['Is the lantern <b>waterproof</b>?', greeting, 'It is not.']);
   assert.deepEqual(await said(vera, 'widget'), await said(second[0], 'talk'));
 
   const [file] = await Promise.all([vera.waitForEvent('download'), vera.click('#widget-save')]);
@@ -82,7 +85,7 @@ test('a visitor asks, one agent takes it, hands it over, and the transcript has 
   assert.match(lines[0], /^Conversation with Vera, /);
   assert.match(lines[2], /^\* Vera began the conversation/);
   assert.deepEqual(lines.slice(3), [
-    'Vera: Is the lantern <b>waterproof</b>?', `* ${first[1]} has taken the conversation`, `${first[1]}: Hello Vera, thank you for your message. How can I help?`,
+    'Vera: Is the lantern <b>waterproof</b>?', `* ${first[1]} has taken the conversation`, `${first[1]}: ${greeting}`,
     `* ${first[1]} has handed over to ${second[1]}`, `${second[1]}: It is not.`, `* ${second[1]} has ended the conversation`,
   ]);
   await vera.click('#widget-new');

@@ -100,6 +100,7 @@ func New(env *showcase.Env) (*showcase.App, error) {
 		Run: func(ctx context.Context) {
 			n.people.Open(ctx, env.Hub)
 			n.items.Open(ctx, env.Hub)
+			n.catchUp(ctx)
 		},
 		Solo: n.send,
 	}, nil

@@ -70,10 +70,12 @@ func TestNowAndReceipts(t *testing.T) {
 			must[answerID](olga, "push", order{Title: to.Kind, To: to})
 		}
 		synctest.Wait()
-		if got := titles(ann.Seen(topicAll)) + " " + titles(ann.Seen(topicGroup+"kitchen")) + titles(ann.Seen(topicInbox+inAnn.Inbox)); got != "all group" {
+		got := titles(ann.Seen(topicAll)) + " " + titles(ann.Seen(topicGroup+"kitchen")) + titles(ann.Seen(topicInbox+inAnn.Inbox))
+		if got != "all group" {
 			t.Errorf("Ann has got %q", got)
 		}
-		if got := titles(bob.Seen(topicAll)) + titles(bob.Seen(topicGroup+"kitchen")) + " " + titles(bob.Seen(topicInbox+inBob.Inbox)); got != "all person" {
+		got = titles(bob.Seen(topicAll)) + titles(bob.Seen(topicGroup+"kitchen")) + " " + titles(bob.Seen(topicInbox+inBob.Inbox))
+		if got != "all person" {
 			t.Errorf("Bob has got %q", got)
 		}
 		all := must[overview](olga, "desk", nil)
@@ -267,6 +269,32 @@ func TestBadInput(t *testing.T) {
 	if one != two || len(must[overview](olga, "desk", nil).Notifications) != 1 {
 		t.Errorf("the same order is %s and %s", one, two)
 	}
+}
+
+func TestLimits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		place := showcasetest.Open(t, nil, true, New)
+		olga := enter(place, "~o", "Olga")
+		for range maxPeople {
+			must[welcome](olga, "enter", visit{})
+			time.Sleep(time.Second)
+		}
+		showcasetest.WantCode(t, olga.Ask(prefix+"enter", visit{}, nil), codeFull, "one person more")
+		later := order{Title: "x", To: target{Kind: toAll}, At: time.Now().Add(10 * time.Hour)}
+		for range maxWaiting {
+			must[answerID](olga, "push", later)
+			time.Sleep(2 * time.Second)
+		}
+		showcasetest.WantCode(t, olga.Ask(prefix+"push", later, nil), codeFull, "one more that waits")
+		must[answerID](olga, "push", order{Title: "now", To: target{Kind: toAll}})
+		for range 40 {
+			if err := olga.Ask(prefix+"push", order{Title: "now", To: target{Kind: toAll}}, nil); err != nil {
+				showcasetest.WantCode(t, err, hub.CodeRate, "many at once")
+				return
+			}
+		}
+		t.Error("as many as one likes may be sent at once")
+	})
 }
 
 func TestOnlyForOperators(t *testing.T) {

@@ -40,6 +40,14 @@ func (n *notify) send(ctx context.Context) {
 	}
 }
 
+// catchUp sends what became due while there was no server. In a cluster it takes a while until it is clear who sends, and another node may
+// be doing the same: that is harmless.
+func (n *notify) catchUp(ctx context.Context) {
+	if _, err := n.sendDue(ctx, make(map[string]bool), time.Now()); err != nil && ctx.Err() == nil {
+		n.env.Logger.Debug("notifications are left to who sends what is due", "error", err)
+	}
+}
+
 // sendDue sends what is due now, and returns how long it is until there may be more.
 func (n *notify) sendDue(ctx context.Context, done map[string]bool, now time.Time) (next time.Duration, err error) {
 	next = glass

@@ -9,6 +9,11 @@ import { Notification, topics, type Event, type Receipt, type Summary } from './
 import { Order, type Person } from './order.js';
 import { forWhom, moment, until, words } from './words.js';
 
+interface Overview {
+  people: Person[];
+  notifications: Summary[];
+}
+
 export class Desk {
   private readonly notifications = new Map<string, Notification>(); // by topic
   private readonly people = new Map<string, Person>();
@@ -53,7 +58,7 @@ export class Desk {
   private async list(): Promise<void> {
     const early: Message<Event>[] = this.early = [];
     try {
-      const { people, notifications } = await this.client.request<{ people: Person[]; notifications: Summary[] }>('demo.notify.desk', {}, { resend: true });
+      const { people, notifications } = await this.client.request<Overview>('demo.notify.desk', {}, { resend: true });
       if (this.early !== early) return; // it is asked for anew
       this.people.clear();
       this.notifications.clear();
@@ -104,7 +109,8 @@ export class Desk {
     };
     const countdown = make('span', 'pill info number countdown');
     countdown.dataset.at = String(at);
-    const element = make('li', 'item', make('div', 'grow', make('strong', '', notice!.title), make('p', 'muted small', `${forWhom(notice!.to)} · ${moment(at)}`)), countdown, cancel);
+    const what = make('div', 'grow', make('strong', '', notice!.title), make('p', 'muted small', `${forWhom(notice!.to)} · ${moment(at)}`));
+    const element = make('li', 'item', what, countdown, cancel);
     element.dataset.id = notice!.id;
     return element;
   }
@@ -116,7 +122,8 @@ export class Desk {
       make('span', 'pill info number', t('desk.delivered', { n: delivered.length, of: audience })),
       make('span', 'pill good number', t('desk.read', { n: read.length, of: audience })),
     ];
-    const head = make('button', 'summary', make('span', 'grow', make('strong', '', title), make('span', 'muted small', `${forWhom(to)} · ${moment(at)}`)), make('span', 'row marks', ...marks));
+    const what = make('span', 'grow', make('strong', '', title), make('span', 'muted small', `${forWhom(to)} · ${moment(at)}`));
+    const head = make('button', 'summary', what, make('span', 'row marks', ...marks));
     head.type = 'button';
     head.id = `sent-${id}`;
     head.setAttribute('aria-expanded', String(open));
@@ -156,7 +163,8 @@ function who(delivered: Receipt[], read: Receipt[]): HTMLElement {
   const when = (at: string | number) => moment(typeof at === 'number' ? at : Date.parse(at));
   const rows = delivered.map((receipt) => {
     const opened = read.find((one) => one.who === receipt.who);
-    return make('tr', '', make('td', '', receipt.name), make('td', 'number', when(receipt.at)), make('td', 'number', opened ? when(opened.at) : '–'));
+    const cells = [when(receipt.at), opened ? when(opened.at) : '–'].map((text) => make('td', 'number', text));
+    return make('tr', '', make('td', '', receipt.name), ...cells);
   });
   const titles = (['desk.who', 'desk.got-at', 'desk.read-at'] as const).map((key) => make('th', '', t(key)));
   return make('div', 'wide', make('table', 'table', make('thead', '', make('tr', '', ...titles)), make('tbody', '', ...rows)));

@@ -165,7 +165,8 @@ export class Inbox {
     const open = this.open === id;
     const stamp = make('time', 'muted small number', moment(time));
     stamp.dateTime = new Date(time).toISOString();
-    const head = make('button', 'summary', make('span', 'mark'), make('span', 'grow', make('strong', '', title), make('span', 'muted small', t('inbox.from', { by, to: forWhom(to) }))), stamp);
+    const what = make('span', 'grow', make('strong', '', title), make('span', 'muted small', t('inbox.from', { by, to: forWhom(to) })));
+    const head = make('button', 'summary', make('span', 'mark'), what, stamp);
     head.type = 'button';
     head.setAttribute('aria-expanded', String(open));
     head.onclick = () => this.choose(id);

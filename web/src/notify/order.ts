@@ -49,7 +49,8 @@ export class Order {
       option('all', t('order.to-all', { n: people.length })),
       group(t('order.groups'), ...groups.map((id) => option(`group ${id}`, t('order.to-group', { group: t(`group.${id}`), n: count(id) })))),
     );
-    if (people.length > 0) this.to.append(group(t('order.people'), ...people.map(({ id, name, groups: own }) => option(`person ${id}`, [name, ...own.map((one) => t(`group.${one}`))].join(' · ')))));
+    const named = ({ id, name, groups: own }: Person) => option(`person ${id}`, [name, ...own.map((one) => t(`group.${one}`))].join(' · '));
+    if (people.length > 0) this.to.append(group(t('order.people'), ...people.map(named)));
     if (chosen) this.to.value = chosen;
     if (this.to.selectedIndex < 0) this.to.selectedIndex = 0;
     say($('people'), 'order.known', { n: people.length });

@@ -37,6 +37,7 @@ export class Receipts {
       // It is told with what comes next, or when the connection is back.
     }
     this.busy = false;
-    if (this.waiting.delivered.size + this.waiting.read.size > 0 && this.client.state === 'open') this.timer = window.setTimeout(() => void this.send(), 10 * pause);
+    const { delivered: more, read: moreRead } = this.waiting;
+    if (more.size + moreRead.size > 0 && this.client.state === 'open') this.timer = window.setTimeout(() => void this.send(), 10 * pause);
   }
 }

@@ -103,7 +103,8 @@ export class Conversation {
     this.offset = offset;
     const user = from?.user ?? '';
     if (!this.allows(data, user)) return false;
-    const line: Line = { kind: data.kind, by: data.by, name: data.name ?? '', text: data.text ?? '', to: data.to?.name ?? '', offset, time, messageId };
+    const { kind, by, name = '', text = '', to } = data;
+    const line: Line = { kind, by, name, text, to: to?.name ?? '', offset, time, messageId };
     this.change(data, user, line);
     this.lines.push(line);
     return true;

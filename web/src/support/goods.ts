@@ -4,7 +4,10 @@ import { $, icon, make } from '../shared/dom.js';
 import { onLanguage, locale, t } from '../shared/i18n.js';
 
 const goods = [
-  { key: 'pot', price: 48, hue: 165, picture: 'M7 9h9v6a4 4 0 0 1-4 4h-1a4 4 0 0 1-4-4zM16 11l4-2v2l-4 4M7 11H5a1.500 1.500 0 0 0 0 4h2M9 9a3 3 0 0 1 5 0M11.500 6v.01' },
+  {
+    key: 'pot', price: 48, hue: 165,
+    picture: 'M7 9h9v6a4 4 0 0 1-4 4h-1a4 4 0 0 1-4-4zM16 11l4-2v2l-4 4M7 11H5a1.500 1.500 0 0 0 0 4h2M9 9a3 3 0 0 1 5 0M11.500 6v.01',
+  },
   { key: 'cup', price: 14, hue: 30, picture: 'M6 9h10v5a4 4 0 0 1-4 4h-2a4 4 0 0 1-4-4zM16 10h1.500a2.500 2.500 0 0 1 0 5H16M9 3v2M13 3v2M5 21h12' },
   { key: 'tin', price: 19, hue: 95, picture: 'M7 8h10v12H7zM8 4h8l1 4H7zM10 12h4v4h-4z' },
   { key: 'lantern', price: 36, hue: 60, picture: 'M8 8h8l1.500 5L16 18H8l-1.500-5zM9 8V6h6v2M12 3v3M9 18v2h6v-2M12 11v4' },
@@ -22,7 +25,8 @@ export function showGoods(ask: (name: string) => void): void {
     const button = make('button', 'button', t('shop.ask'));
     button.setAttribute('aria-label', t('shop.ask-about', { name }));
     button.onclick = () => ask(name);
-    return make('li', 'card good', drawing, make('h3', '', name), make('p', 'muted small', t(`goods.${key}.text`)), make('div', 'row between', make('strong', 'number', money), button));
+    const foot = make('div', 'row between', make('strong', 'number', money), button);
+    return make('li', 'card good', drawing, make('h3', '', name), make('p', 'muted small', t(`goods.${key}.text`)), foot);
   }));
   onLanguage(show);
   show();

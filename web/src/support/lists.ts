@@ -41,14 +41,16 @@ export class Lists {
     const { id, visitor, last, agent, unread } = conversation;
     let item = this.items.get(id);
     if (!item) {
-      const button = make('button', 'item', avatar(visitor), make('span', 'grow', make('strong', 'who', visitor), make('span', 'last')), make('span', 'side', make('span', 'wait number'), make('span', 'badge')));
+      const middle = make('span', 'grow', make('strong', 'who', visitor), make('span', 'last'));
+      const button = make('button', 'item', avatar(visitor), middle, make('span', 'side', make('span', 'wait number'), make('span', 'badge')));
       button.type = 'button';
       button.onclick = () => this.choose(id);
       item = make('li', '', button);
       item.dataset.id = id;
       this.items.set(id, item);
     }
-    const [line, wait, badge] = ['.last', '.wait', '.badge'].map((at) => item.querySelector<HTMLElement>(at)!) as [HTMLElement, HTMLElement, HTMLElement];
+    const part = (at: string) => item.querySelector<HTMLElement>(at)!;
+    const [line, wait, badge] = [part('.last'), part('.wait'), part('.badge')] as const;
     const before = kind === 'others' && agent ? `${agent.name}${agents.has(agent.user) ? '' : ` (${t('desk.away')})`}: ` : '';
     line.textContent = before + (last?.text ?? t('desk.nothing-yet'));
     wait.dataset.since = kind === 'queue' ? String(conversation.since) : '';

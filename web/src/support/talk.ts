@@ -6,7 +6,7 @@ import { onLanguage, say, t } from '../shared/i18n.js';
 import { admitted } from '../shared/operator.js';
 import { canned } from './canned.js';
 import { compose } from './composer.js';
-import type { Conversation, Event } from './conversation.js';
+import type { Conversation, Event, Person } from './conversation.js';
 import type { Desk } from './desk.js';
 import { Live } from './live.js';
 import { load, Watch } from './load.js';
@@ -40,12 +40,7 @@ export class Talk {
     $('talk-save').onclick = () => this.full && download(this.full);
     $('talk-end').onclick = () => this.act({ kind: 'close', by: 'agent' });
     $('talk-take').onclick = ({ currentTarget }) => this.act({ kind: 'take', from: (currentTarget as HTMLElement).dataset.from });
-    const hand = $<HTMLSelectElement>('talk-hand');
-    hand.onchange = () => {
-      const user = hand.value;
-      hand.selectedIndex = 0;
-      this.act(user === 'queue' ? { kind: 'hand' } : { kind: 'hand', to: { user, name: '' } });
-    };
+    $('talk-hand-open').onclick = () => this.offerHands($('talk-hand').hidden !== false);
     onLanguage(() => this.thread.clear());
   }
 
@@ -154,13 +149,31 @@ export class Talk {
     $('talk-end').hidden = !mine;
     $('talk-form').hidden = !mine;
     if (!mine) $('talk-canned').hidden = true;
-    const hand = $<HTMLSelectElement>('talk-hand');
-    hand.hidden = !mine;
+    $('talk-hand-open').hidden = !mine;
+    if (!mine) this.offerHands(false);
     const colleagues = [...this.desk.agents].filter(([user]) => user !== this.desk.user);
-    const wanted = JSON.stringify([t('desk.hand'), colleagues]);
-    if (!mine || hand.dataset.shown === wanted) return; // a list that is open stays open
-    hand.dataset.shown = wanted;
-    hand.replaceChildren(option('', t('desk.hand')), option('queue', t('desk.to-queue')), ...colleagues.map(([user, name]) => option(user, name)));
+    const shown = JSON.stringify([t('desk.to-queue'), colleagues]);
+    if ($('talk-hand').dataset.shown === shown) return; // what has the focus keeps it
+    $('talk-hand').dataset.shown = shown;
+    $('talk-hand').replaceChildren(
+      ...colleagues.map(([user, name]) => this.hand(t('desk.to', { name }), { user, name })),
+      this.hand(t('desk.to-queue')),
+    );
+  }
+
+  private offerHands(yes: boolean): void {
+    $('talk-hand').hidden = !yes;
+    $('talk-hand-open').setAttribute('aria-expanded', String(yes));
+  }
+
+  private hand(text: string, to?: Person): HTMLElement {
+    const choice = make('button', 'chip', text);
+    choice.type = 'button';
+    choice.onclick = () => {
+      this.offerHands(false);
+      this.act({ kind: 'hand', to });
+    };
+    return choice;
   }
 
   private outbox(id: string): Outbox {
@@ -186,10 +199,4 @@ export class Talk {
   private fail(text = ''): void {
     showError($('talk-error'), text);
   }
-}
-
-function option(value: string, text: string): HTMLOptionElement {
-  const element = make('option', '', text);
-  element.value = value;
-  return element;
 }

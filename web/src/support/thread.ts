@@ -22,7 +22,9 @@ export class Thread {
   private conversation?: Conversation;
 
   /** @param log an element for the messages, with a scrolling parent; @param waiting one for what is on its way */
-  constructor(private readonly side: Side, private readonly log: HTMLElement, private readonly waiting: HTMLElement, private readonly scroll: HTMLElement) {}
+  constructor(
+    private readonly side: Side, private readonly log: HTMLElement, private readonly waiting: HTMLElement, private readonly scroll: HTMLElement,
+  ) {}
 
   /** Shows a conversation, of which more may have come. */
   show(conversation: Conversation, pending: Pending[]): void {
@@ -99,7 +101,10 @@ export class Thread {
 
 /** The key of what happened, if one says anything about it. */
 export function happened(line: Line): string | undefined {
-  const kind = line.kind === 'hand' && !line.to ? 'back-to-queue' : line.kind === 'take' && line.to ? 'take-over' : line.kind === 'close' ? `close.${line.by}` : line.kind;
+  let kind: string = line.kind;
+  if (kind === 'hand' && !line.to) kind = 'back-to-queue';
+  if (kind === 'take' && line.to) kind = 'take-over';
+  if (kind === 'close') kind = `close.${line.by}`;
   return has(`happened.${kind}`) ? `happened.${kind}` : undefined;
 }
 
