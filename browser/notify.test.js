@@ -74,7 +74,11 @@ test('to all, a group and one person, with receipts as they come, to a page that
   await until(async () => (await marks(olga, 'For Ann')).join() === '1 of 1 delivered,0 read', 'Ann has got it');
   await ann.click('#all-read');
   await until(async () => (await marks(olga, 'For the kitchen')).join() === '1 of 1 delivered,1 read', 'Ann has read all');
-  await ann.reload();
+  // What the operator's page has followed is what the server knows.
+  const sent = () => olga.locator('#sent .summary').allInnerTexts();
+  const followed = await sent();
+  await Promise.all([ann, olga].map((page) => page.reload()));
+  await until(async () => JSON.stringify(await sent()) === JSON.stringify(followed), `it is ${followed} after a reload, too`);
   await got(ann, 'For Ann');
   assert.equal(await ann.locator('.notice.unread, #missed:visible').count(), 0, 'what was read stays so');
 });

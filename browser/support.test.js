@@ -124,6 +124,12 @@ test('each side sees the other one go and come back, and what is unread', async 
   await ann.click('#talk-take');
   await sees(zoe, 'widget', 'Ann has taken over from Bob');
   await zoe.locator('#widget-status').getByText('Ann is with you').waitFor();
+
+  // What the page has followed is what the server knows.
+  const lists = () => ann.locator('.mine .item, .others .item, .over .item').allInnerTexts();
+  const followed = await lists();
+  await ann.reload();
+  await until(async () => JSON.stringify(await lists()) === JSON.stringify(followed), `the lists are ${followed} after a reload, too`);
 });
 
 test('the server is killed and started again under everybody', async (t) => {

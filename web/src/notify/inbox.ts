@@ -115,6 +115,7 @@ export class Inbox {
     this.items.set(notice.id, { notice, time, fresh, read: read.includes(notice.id) });
     if (fresh) {
       this.receipts.add('delivered', notice.id);
+      $('news').textContent = `${t('inbox.new')}: ${notice.title}`; // for who does not see it
       alertTo(notice, () => this.choose(notice.id));
     }
     this.countMissed();
