@@ -41,6 +41,8 @@ func poolConfig(dsn string) (*pgxpool.Config, error) {
 		return nil, fmt.Errorf("this is no connection string for PostgreSQL, such as postgres://user@host/database: %w", err)
 	}
 	config.MaxConns = poolSize
+	// Each connection is tried before it is used, so that after the server was away nobody's edit is lost to one that is dead.
+	config.ShouldPing = func(context.Context, pgxpool.ShouldPingParams) bool { return true }
 	c := config.ConnConfig
 	c.ConnectTimeout = cmp.Or(c.ConnectTimeout, connectTimeout)
 	for name, value := range map[string]string{"application_name": "duplex", "statement_timeout": "8s", "lock_timeout": "3s"} {
