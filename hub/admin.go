@@ -112,7 +112,7 @@ func total(ctx context.Context, h *Hub, here int, command string, question any) 
 func (s *Selector) empty() bool { return s.User == "" && s.Session == "" }
 
 func (s *Selector) matches(o *Subscriber) bool {
-	return !s.empty() && (s.User == "" || s.User == o.identity.User) && (s.Session == "" || s.Session == o.id)
+	return !s.empty() && !o.identity.program && (s.User == "" || s.User == o.identity.User) && (s.Session == "" || s.Session == o.id)
 }
 
 // Disconnect ends subscribers, on all nodes unless who.Here is set, and returns how many. An empty Selector picks nobody. The error, an
@@ -206,7 +206,7 @@ func (h *Hub) sessions(q SessionQuery) SessionPage {
 	defer h.mu.Unlock()
 	var found []*Subscriber
 	for id, s := range h.subscribers {
-		if id > q.After && !s.suspended && (q.empty() || q.matches(s)) {
+		if id > q.After && !s.suspended && !s.identity.program && (q.empty() || q.matches(s)) {
 			found = append(found, s)
 		}
 	}
@@ -383,7 +383,7 @@ func (h *Hub) Stats() Stats {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	s.Subscribers, s.Subscriptions = len(h.subscribers)-h.stats.suspended, h.stats.subscriptions
+	s.Subscribers, s.Subscriptions = len(h.subscribers)-h.stats.suspended-h.stats.listeners, h.stats.subscriptions
 	s.QueuedMessages, s.QueuedBytes = h.stats.queuedMessages, h.stats.queuedBytes
 	s.Topics = max(s.Topics, len(h.topics))
 	for _, r := range *h.rules.Load() {

@@ -43,6 +43,7 @@ type Hub struct {
 type hubStats struct {
 	subscriptions  int
 	suspended      int // subscribers
+	listeners      int // subscribers that are the program itself
 	queuedMessages int
 	queuedBytes    int64
 }

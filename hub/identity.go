@@ -9,6 +9,8 @@ type Identity struct {
 	Info      []byte    // a JSON object that others see, or nil
 	Grants    []Grant   // what it may do besides what TopicOptions allow
 	Expires   time.Time // when it ends; zero: never
+
+	program bool // it is the program itself (Hub.Listen)
 }
 
 // Grant allows a user to do something to the topics that match Pattern.
@@ -43,6 +45,8 @@ func (i *Identity) granted(action Actions, topic string) bool {
 // may decides about one action on a topic or pattern.
 func (i *Identity) may(action Actions, level Access, topic string) bool {
 	switch {
+	case i.program:
+		return true
 	case level == Nobody:
 		return false
 	case level == Anyone, level == Users && !i.Anonymous:

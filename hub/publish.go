@@ -68,7 +68,7 @@ func (s *Subscriber) Publish(ctx context.Context, topic string, p Publication) (
 	if err := p.checkJSON(); err != nil {
 		return Receipt{}, err
 	}
-	if hook := s.hub.options.Hooks.Publish; hook != nil {
+	if hook := s.hub.options.Hooks.Publish; hook != nil && !identity.program {
 		call := &PublishCall{Context: ctx, Session: s.id, Identity: identity, Topic: topic, Publication: &p}
 		if err := s.hub.ask(func() error { return hook(call) }); err != nil {
 			return Receipt{}, err

@@ -42,8 +42,8 @@ func (s *Subscriber) Subscribe(ctx context.Context, topic string, o SubscribeOpt
 	if err := s.mayNow(topic, &o); err != nil {
 		return Subscribed{}, err
 	}
-	if hook := s.hub.options.Hooks.Subscribe; hook != nil {
-		identity := s.Identity()
+	identity := s.Identity()
+	if hook := s.hub.options.Hooks.Subscribe; hook != nil && !identity.program {
 		if err := s.hub.ask(func() error {
 			return hook(&SubscribeCall{Context: ctx, Session: s.id, Identity: &identity, Topic: topic})
 		}); err != nil {
@@ -148,7 +148,7 @@ var errOverflow = errors.New("more came meanwhile than may wait")
 func (s *Subscriber) enter(ctx context.Context, sub *subscription) error {
 	h := s.hub
 	h.mu.Lock()
-	needed := !sub.entered && sub.at.rule != nil && sub.at.rule.Presence != PresenceOff
+	needed := !sub.entered && !s.identity.program && sub.at.rule != nil && sub.at.rule.Presence != PresenceOff
 	counted := needed && sub.at.rule.Presence == PresenceCount
 	who := s.publisher()
 	h.mu.Unlock()

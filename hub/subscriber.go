@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"crypto/rand"
 	"maps"
 	"slices"
 	"time"
@@ -81,6 +82,23 @@ func (h *Hub) Connect(c Connecting) (*Subscriber, error) {
 	if c.Turn > 1 {
 		h.replaceElsewhere(replacement{s.id, c.Identity.User, c.Turn})
 	}
+	return s, nil
+}
+
+// Listen makes a subscriber of the program itself, for what it wants to hear. It may do everything, no hook is asked about it, it is present
+// nowhere, and Sessions, Stats, Disconnect and Unsubscribe leave it out. What it publishes has no From. The error, an *Error, says that the
+// hub is closed.
+func (h *Hub) Listen(sink Sink) (*Subscriber, error) {
+	s := &Subscriber{
+		hub: h, id: "$" + rand.Text(), sink: sink, since: time.Now(), identity: &Identity{program: true}, subs: make(map[string]*subscription),
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed {
+		return nil, Errorf(CodeUnavailable, "the server stops")
+	}
+	h.subscribers[s.id] = s
+	h.stats.listeners++
 	return s, nil
 }
 
@@ -331,6 +349,9 @@ func (s *Subscriber) closeLocked() (leave []departure) {
 	}
 	if h.subscribers[s.id] == s {
 		delete(h.subscribers, s.id)
+		if s.identity.program {
+			h.stats.listeners--
+		}
 	}
 	if s.suspended {
 		s.suspended = false

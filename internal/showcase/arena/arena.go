@@ -14,7 +14,6 @@ package arena
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/binary"
 	"encoding/json"
 	"hash/fnv"
@@ -167,9 +166,7 @@ func (g *game) play(ctx context.Context) {
 
 // listen subscribes to what pilots do, on whichever node they are.
 func (g *game) listen(ctx context.Context) (*hub.Subscriber, error) {
-	s, err := g.env.Hub.Connect(hub.Connecting{Session: "arena-" + rand.Text(), Sink: g.inbox, Identity: hub.Identity{
-		User: "arena", Grants: []hub.Grant{{Pattern: inTopic, Actions: hub.ActSubscribe}},
-	}})
+	s, err := g.env.Hub.Listen(g.inbox)
 	if err != nil {
 		return nil, err
 	}

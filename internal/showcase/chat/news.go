@@ -43,8 +43,7 @@ func (c *chat) announce(ctx context.Context) {
 // listen announces until nobody wants to know any more, or the subscription or ctx ends.
 func (c *chat) listen(ctx context.Context) error {
 	heard := newHeard()
-	self := hub.Identity{User: "chat-news"}
-	s, err := c.env.Hub.Connect(hub.Connecting{Session: self.User, Identity: self, Sink: heard})
+	s, err := c.env.Hub.Listen(heard)
 	if err != nil {
 		return err
 	}

@@ -15,7 +15,6 @@ package edit
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 	"strings"
 	"sync"
@@ -66,19 +65,17 @@ func New(env *showcase.Env) (*showcase.App, error) {
 }
 
 func newEditor(env *showcase.Env) *editor {
-	return &editor{env: env, rooms: make(map[string]*room), node: rand.Text()[:8]}
+	return &editor{env: env, rooms: make(map[string]*room)}
 }
 
 // editor is the documents of this node.
 type editor struct {
-	env  *showcase.Env // immutable
-	node string        // immutable; part of the names of this node's sessions
+	env *showcase.Env // immutable
 
 	work sync.WaitGroup // rooms, and what they publish
 
 	mu     sync.Mutex
 	rooms  map[string]*room // by the document's name; guarded by mu
-	opened uint64           // rooms so far; guarded by mu
 	closed bool             // guarded by mu
 
 	listing  sync.Mutex // held while the list is made
@@ -250,8 +247,7 @@ func (e *editor) open(name string) (*room, error) {
 		if e.closed || len(e.rooms) >= maxRooms && !e.makeRoom() {
 			return nil, &hub.Error{Code: hub.CodeUnavailable, Message: "too many documents are open at this server; try again in a minute", Retry: time.Minute}
 		}
-		e.opened++
-		r = newRoom(e, name, fmt.Sprintf("documents-%s-%d", e.node, e.opened))
+		r = newRoom(e, name)
 		e.rooms[name] = r
 		e.work.Go(r.run)
 	}

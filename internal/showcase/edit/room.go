@@ -15,14 +15,13 @@ import (
 // room follows one document on this node.
 type room struct {
 	// immutable
-	editor  *editor
-	name    string
-	session string
-	ctx     context.Context // ends with the room
-	end     func()
-	inbox   *inbox
-	ready   chan struct{} // closed when the document is read, or cannot be
-	err     error         // why it cannot be; set before ready is closed
+	editor *editor
+	name   string
+	ctx    context.Context // ends with the room
+	end    func()
+	inbox  *inbox
+	ready  chan struct{} // closed when the document is read, or cannot be
+	err    error         // why it cannot be; set before ready is closed
 
 	sub *hub.Subscriber // owned by run
 
@@ -36,9 +35,9 @@ type room struct {
 	moved      chan struct{}      // closed when the next update has been taken; guarded by mu
 }
 
-func newRoom(e *editor, name, session string) *room {
+func newRoom(e *editor, name string) *room {
 	r := &room{
-		editor: e, name: name, session: session, inbox: newInbox(),
+		editor: e, name: name, inbox: newInbox(),
 		ready: make(chan struct{}), moved: make(chan struct{}), sockets: make(map[*peer]struct{}),
 	}
 	r.ctx, r.end = context.WithCancel(context.Background())
@@ -115,7 +114,7 @@ func (r *room) run() {
 
 // follow subscribes to what comes from now on.
 func (r *room) follow() (err error) {
-	r.sub, err = r.editor.env.Hub.Connect(hub.Connecting{Session: r.session, Identity: hub.Identity{User: "~documents"}, Sink: r.inbox})
+	r.sub, err = r.editor.env.Hub.Listen(r.inbox)
 	if err != nil {
 		return err
 	}

@@ -2,7 +2,6 @@ package locations
 
 import (
 	"context"
-	"crypto/rand"
 	"strings"
 	"sync"
 	"time"
@@ -35,7 +34,7 @@ type counts struct {
 func takeCensus(ctx context.Context, h *hub.Hub) (*census, error) {
 	c := &census{all: make(map[string]sighting)}
 	var err error
-	c.Subscriber, err = h.Connect(hub.Connecting{Session: "map-" + rand.Text(), Sink: c, Identity: hub.Identity{User: "map"}})
+	c.Subscriber, err = h.Listen(c)
 	if err != nil {
 		return nil, err
 	}
