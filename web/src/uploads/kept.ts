@@ -24,6 +24,9 @@ export interface Kept {
 /** Files up to this size are kept, so that they go on by themselves after a reload. */
 const small = 64 << 20;
 
+/** Whether it is kept without its file, so that remembering it costs nothing. */
+export const isLarge = ({ size }: Kept) => size > small;
+
 export const keyOf = (name: string, size: number, modified: number, head: string) => [size, modified, head, name].join(' ');
 
 let database: Promise<IDBDatabase> | undefined;

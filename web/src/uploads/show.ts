@@ -48,14 +48,15 @@ export class Show {
 
   /** Shows how it is now. Called often. */
   update(): void {
-    const { state, sent, kept, speed, problem } = this.transfer;
+    const { state, sent, kept, speed, problem, hasFile } = this.transfer;
+    const shown: State = state === 'paused' && !hasFile ? 'missing' : state;
     const share = state === 'done' ? 1 : kept.size ? sent / kept.size : 0;
     this.element.dataset.state = state;
     this.element.dataset.sent = String(sent);
     this.#bar.value = share;
     this.#percent.textContent = `${Math.floor(share * 100)}%`;
-    this.#text.className = `small number state-text ${tones[state] ?? 'muted'}`;
-    this.#text.textContent = problem ? because(problem) : t(`state.${state}`, {
+    this.#text.className = `small number state-text ${tones[shown] ?? 'muted'}`;
+    this.#text.textContent = problem ? because(problem) : t(`state.${shown}`, {
       size: size(sent), of: size(kept.size), speed: size(speed.now), left: speed.now ? duration((kept.size - sent) / speed.now) : '',
     });
     this.#buttons();

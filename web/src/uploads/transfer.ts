@@ -3,7 +3,7 @@
 import { DuplexError, type Client } from 'duplex-client';
 import { Speed } from './format.js';
 import { Changed, hash } from './hashing.js';
-import { browserKey, forget, keep, type Kept } from './kept.js';
+import { browserKey, forget, isLarge, keep, type Kept } from './kept.js';
 
 /**
  * `missing`: the file has to be chosen again. `elsewhere`: another window goes on. `failed`: `problem` says why. The rest goes on by itself,
@@ -18,6 +18,7 @@ export interface Done {
 }
 
 const requestTime = 30_000;
+const remembered = 8 << 20; // bytes after which it is written down how far a large file is
 const patience = 5;
 const smallest = 16 << 10;
 const atOnce = 4; // chunks under way
@@ -173,6 +174,7 @@ export class Transfer {
           this.#pace(performance.now() - asked);
           this.speed.add(Math.max(0, offset - this.sent));
           this.sent = Math.max(this.sent, offset);
+          if (isLarge(this.kept) && this.sent - this.kept.offset >= remembered) this.#remember();
         }, (error: unknown) => { failure ??= error; })
         .finally(() => underWay.delete(one));
       underWay.add(one);
