@@ -76,8 +76,8 @@ var table = map[string]row{
 	"internal/showcase/arena":     {ours: []string{"hub", "internal/showcase"}},
 	"internal/showcase/chat":      {ours: []string{"hub", "internal/showcase", "internal/showcase/picture"}},
 	"internal/showcase/picture":   {pure: noIO},
-	"internal/wire":               {}, // what passes over connections, for whoever wants to see it
-	"internal/showcase/how":       {ours: []string{"hub", "websocket", "websocket/protocol", "websocket/deflate", "internal/showcase", "internal/wire"}},
+	"internal/showcase/wire":      {}, // what passes over connections, for whoever wants to see it
+	"internal/showcase/how":       {ours: []string{"hub", "websocket", "websocket/protocol", "websocket/deflate", "internal/showcase", "internal/showcase/wire"}},
 	"internal/showcase/live":      {ours: []string{"hub", "internal/showcase"}},
 	"internal/showcase/call":      {ours: []string{"hub", "internal/showcase"}},
 	"internal/showcase/locations": {ours: []string{"hub", "internal/showcase"}},
@@ -89,7 +89,7 @@ var table = map[string]row{
 	"internal/showcase/showcasetest": {ours: []string{"hub", "internal/showcase"}},
 	"internal/showcase/support":      {ours: []string{"hub", "internal/showcase"}},
 	"internal/server": {
-		ours: []string{"websocket", "hub", "session", "socketio", "web", "internal/wire", "internal/showcase", "internal/showcase/how", "internal/showcase/chat", "internal/showcase/orders", "internal/showcase/uploads", "internal/showcase/quotes", "internal/showcase/console", "internal/showcase/live", "internal/showcase/call", "internal/showcase/edit", "internal/showcase/scores", "internal/showcase/notify", "internal/showcase/support", "internal/showcase/arena", "internal/showcase/locations",
+		ours: []string{"websocket", "hub", "session", "socketio", "web", "internal/showcase/wire", "internal/showcase", "internal/showcase/how", "internal/showcase/chat", "internal/showcase/orders", "internal/showcase/uploads", "internal/showcase/quotes", "internal/showcase/console", "internal/showcase/live", "internal/showcase/call", "internal/showcase/edit", "internal/showcase/scores", "internal/showcase/notify", "internal/showcase/support", "internal/showcase/arena", "internal/showcase/locations",
 			"internal/server/config", "internal/server/auth", "internal/server/webhook", "internal/server/api"},
 		elsewhere: []string{
 			"github.com/golang-jwt/jwt", "github.com/MicahParks/keyfunc", "github.com/prometheus/client_golang",

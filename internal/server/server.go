@@ -19,7 +19,7 @@ import (
 
 	"github.com/duplex-websocket/duplex/hub"
 	"github.com/duplex-websocket/duplex/internal/server/config"
-	"github.com/duplex-websocket/duplex/internal/wire"
+	"github.com/duplex-websocket/duplex/internal/showcase/wire"
 )
 
 // Config is what Run needs. The zero value listens on 127.0.0.1:8080 without TLS and lets anyone in.

@@ -5,7 +5,7 @@ import (
 
 	"github.com/duplex-websocket/duplex/internal/server/config"
 	"github.com/duplex-websocket/duplex/internal/showcase"
-	"github.com/duplex-websocket/duplex/internal/wire"
+	"github.com/duplex-websocket/duplex/internal/showcase/wire"
 	"github.com/duplex-websocket/duplex/web"
 )
 

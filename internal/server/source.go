@@ -55,7 +55,11 @@ func newSource() (*source, error) {
 		page := path.Base(folder)
 		list := listing{about.Title, append(s.in(appFolder+page+"/", ".go", ".sql"), s.in(folder, ".ts", ".html", ".css", ".json")...)}
 		for _, other := range about.Sources {
-			list.Files = append(list.Files, s.in(other)...)
+			found := s.in(other)
+			if len(found) == 0 {
+				return nil, fmt.Errorf("%s: there is no source %s", name, other)
+			}
+			list.Files = append(list.Files, found...)
 		}
 		s.lists[page] = list
 	}

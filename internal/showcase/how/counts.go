@@ -7,7 +7,7 @@ import (
 
 	"github.com/duplex-websocket/duplex/hub"
 	"github.com/duplex-websocket/duplex/internal/showcase"
-	"github.com/duplex-websocket/duplex/internal/wire"
+	"github.com/duplex-websocket/duplex/internal/showcase/wire"
 )
 
 // transport is a way to bring messages to a page.

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"net/http"
 
-	"github.com/duplex-websocket/duplex/internal/wire"
+	"github.com/duplex-websocket/duplex/internal/showcase/wire"
 )
 
 // estimating counts an answer as HTTP/1.1 would write it, each Write followed by a flush.

@@ -16,7 +16,7 @@ import (
 
 	"github.com/duplex-websocket/duplex/hub"
 	"github.com/duplex-websocket/duplex/internal/showcase"
-	"github.com/duplex-websocket/duplex/internal/wire"
+	"github.com/duplex-websocket/duplex/internal/showcase/wire"
 	"github.com/duplex-websocket/duplex/websocket"
 )
 

@@ -9,7 +9,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/duplex-websocket/duplex/internal/wire"
+	"github.com/duplex-websocket/duplex/internal/showcase/wire"
 	"github.com/duplex-websocket/duplex/websocket"
 )
 

@@ -10,7 +10,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/duplex-websocket/duplex/internal/wire"
+	"github.com/duplex-websocket/duplex/internal/showcase/wire"
 	"github.com/duplex-websocket/duplex/websocket/deflate"
 	"github.com/duplex-websocket/duplex/websocket/protocol"
 )

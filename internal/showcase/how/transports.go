@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/duplex-websocket/duplex/hub"
-	"github.com/duplex-websocket/duplex/internal/wire"
+	"github.com/duplex-websocket/duplex/internal/showcase/wire"
 )
 
 // exchange makes a handler of a transport over HTTP: what is asked for is checked and counted first.

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/duplex-websocket/duplex/internal/wire"
+	"github.com/duplex-websocket/duplex/internal/showcase/wire"
 )
 
 // serve starts a server on a wrapped listener and returns its address.
