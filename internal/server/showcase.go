@@ -52,7 +52,7 @@ func (n *node) beginShowcase() error {
 // showcaseEnv is what they find around them.
 func (n *node) showcaseEnv(c *config.Config) *showcase.Env {
 	return &showcase.Env{
-		Data: c.Data, Exposed: !isLoopback(c.Listen), MaxFrame: maxFrame(c), Logger: n.logger, Accept: n.acceptOptions(c),
+		Data: c.Data, Exposed: !isLoopback(c.Listen), Alone: len(c.Cluster) == 0 && len(c.NATS) == 0, MaxFrame: maxFrame(c), Logger: n.logger, Accept: n.acceptOptions(c),
 		Postgres: c.Postgres, PostgresFile: c.PostgresFile,
 		Sessions: func() session.Options { return n.sessionOptions(n.current().Config) },
 		Node:     c.Node, Journal: n.journal, Connections: n.served,

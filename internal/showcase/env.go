@@ -20,6 +20,7 @@ type Env struct {
 	Postgres     string     // a connection string, for what may use PostgreSQL; empty: SQLite
 	PostgresFile string     // holds the connection string, instead
 	Exposed      bool       // others than this machine reach the server
+	Alone        bool       // no other server shares the broker, so nobody has to be asked who works
 	MaxFrame     int        // bytes of one frame of the session protocol; 0: no app need care
 	Operators    *Operators // who may do more than visitors; default: nobody
 

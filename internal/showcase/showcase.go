@@ -170,7 +170,13 @@ func (s *Showcase) Start(h *hub.Hub) error {
 			s.work.Go(func() { app.Run(ctx) })
 		}
 		if app.Solo != nil {
-			s.work.Go(func() { Solo(ctx, h, app.Name, app.Solo) })
+			s.work.Go(func() {
+				if s.env.Alone {
+					app.Solo(ctx)
+				} else {
+					Solo(ctx, h, app.Name, app.Solo)
+				}
+			})
 		}
 	}
 	return nil
