@@ -64,7 +64,8 @@ const (
 	PresenceFull                      // who they are; joins and leaves are told to those who ask for them
 )
 
-// Access says who may do something to a topic without being granted it (Identity.Grants).
+// Access says who may do something to a topic without being granted it (Identity.Grants). What somebody may not do to one topic it may not do to a
+// pattern that matches it either: a rule with Subscribe: Nobody closes ">" to everybody but Hub.Listen.
 type Access uint8
 
 // The levels of access. Who has a grant for it may do it at every level but Nobody.
@@ -77,6 +78,9 @@ const (
 
 // SlowPolicy says what happens when more messages wait for a slow subscription than TopicOptions.SlowMessages and SlowBytes
 // allow. Whatever is dropped is counted and told as a gap. Other subscribers feel nothing.
+//
+// With SlowLatest, a newer message waits behind all others, since order is kept: who publishes all keys round and round should begin with
+// another one each time, or the last ones hardly ever reach the slowest.
 type SlowPolicy uint8
 
 // The policies for slow subscribers.
