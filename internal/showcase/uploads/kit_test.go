@@ -135,7 +135,7 @@ func (v visitor) begin(t *testing.T, name string, content []byte) (b begun) {
 }
 
 func describe(name string, content []byte) map[string]any {
-	return map[string]any{"name": name, "size": len(content), "modified": 1763726400000, "head": sum(content[:min(len(content), 64<<10)])}
+	return map[string]any{"name": name, "size": len(content), "modified": int64(1763726400000), "head": sum(content[:min(len(content), 64<<10)])}
 }
 
 func sum(p []byte) string {
