@@ -143,7 +143,7 @@ func sum(p []byte) string {
 	return hex.EncodeToString(s[:])
 }
 
-func chunkOf(id string, at int, p []byte) []byte {
+func chunkOf(id string, at int64, p []byte) []byte {
 	raw, _ := hex.DecodeString(id)
 	return append(binary.BigEndian.AppendUint64(raw, uint64(at)), p...)
 }
@@ -151,7 +151,7 @@ func chunkOf(id string, at int, p []byte) []byte {
 // send sends one chunk and waits for its answer.
 func (v visitor) send(ctx context.Context, id string, at int, p []byte) (offset int, refused *hub.Error, err error) {
 	var answer struct{ Offset int }
-	pending, err := v.Request(ctx, "demo.uploads.chunk", chunkOf(id, at, p), true)
+	pending, err := v.Request(ctx, "demo.uploads.chunk", chunkOf(id, int64(at), p), true)
 	refused, err = refusal(pending, err, &answer)
 	return answer.Offset, refused, err
 }
