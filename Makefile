@@ -3,13 +3,17 @@
 SHELL       := /bin/bash
 GO          ?= go
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
-FUZZ_TIME   ?= 90s
-# Each system, each width of integers and both common architectures, once: a combination of them has no code of its own.
-PLATFORMS   ?= darwin/arm64 windows/amd64 freebsd/amd64 linux/386
+FUZZ_TIME   ?= 45s
+# Where people run the server, and where they may use the libraries. linux/386 stands for everything with 32-bit integers.
+PLATFORMS   ?= darwin/arm64 windows/amd64
+LIBRARIES   ?= freebsd/amd64 linux/386
 # Modules of their own, so that rivals and their dependencies never reach a user's go.mod.
 NESTED      := interop bench
 # What "make test" runs after deps, in this order.
 STEPS       := fmt vet web-check unit scale chaos-short cross fuzz-short conformance interop browser client-ts bench-test
+
+# The packages whose tests take longest begin first. Three at a time, as most wait more than they compute.
+LONG        := ./websocket/scaletest ./cmd/duplex ./hub/natsbroker ./internal/load
 
 TALLY_BIN    := $(CURDIR)/build/tally-bin
 export TALLY := $(CURDIR)/build/tally
@@ -46,22 +50,26 @@ vet: $(TALLY_BIN) ## go vet and staticcheck, in every module
 		for module in $(NESTED); do (cd $$module; $(GO) vet ./...; $(GO) run $(STATICCHECK) ./...); done'
 
 unit: $(TALLY_BIN) ## tests of the main module but conformance and chaos, with the race detector, in random order
-	@$(TALLY_BIN) go $@ $(GO) test -json -race -shuffle=on -timeout 5m $$($(GO) list ./... | grep -v -e /conformance$$ -e /chaos$$) ./.ci/tally
+	@$(TALLY_BIN) go $@ $(GO) test -json -race -shuffle=on -timeout 8m -p 3 $(LONG) $$($(GO) list ./... | grep -v -e /conformance$$ -e /chaos$$) ./.ci/tally
 
-scale: $(TALLY_BIN) ## servers with up to 15,000 connections, and what goes with it: without the race detector, which unit has run it with
-	@$(TALLY_BIN) go $@ $(GO) test -json -count=1 -timeout 5m ./websocket/scaletest ./session/scaletest
+scale: $(TALLY_BIN) ## what takes up to 15,000 connections: without the race detector, with which unit has run it on fewer
+	@$(TALLY_BIN) go $@ $(GO) test -json -count=1 -timeout 5m -run 'Test(Many|ConnectAnd|Slow)' ./websocket/scaletest ./session/scaletest
 
 chaos-short: $(TALLY_BIN) ## one of each fault to clients, nodes and NATS servers, about a minute and a half; "make chaos" is the long form
 	@$(TALLY_BIN) go $@ $(GO) test -json -count=1 -timeout 5m ./chaos
 
-cross: $(TALLY_BIN) ## build the command and type-check all code and tests for other platforms
+cross: $(TALLY_BIN) ## build the command and type-check all code and tests for other platforms; for some only the libraries
 	@$(TALLY_BIN) exit $@ $(SHELL) -ec '\
-		for platform in $(PLATFORMS); do \
-			echo $$platform; export CGO_ENABLED=0 GOOS=$${platform%/*} GOARCH=$${platform#*/}; \
-			$(GO) build -o /dev/null ./cmd/duplex; $(GO) vet ./...; \
+		export CGO_ENABLED=0; \
+		for platform in $(PLATFORMS) $(LIBRARIES); do \
+			echo $$platform; export GOOS=$${platform%/*} GOARCH=$${platform#*/}; \
+			case " $(PLATFORMS) " in \
+			*" $$platform "*) $(GO) build -o /dev/null ./cmd/duplex; $(GO) vet ./... ;; \
+			*) $(GO) vet ./websocket/... ./hub ./session/... ./client/... ./conformance ./internal/loop/... ./internal/load ;; \
+			esac; \
 		done'
 
-fuzz-short: $(TALLY_BIN) ## every fuzz target for an equal part of FUZZ_TIME (90s)
+fuzz-short: $(TALLY_BIN) ## every fuzz target for an equal part of FUZZ_TIME (45s)
 	@$(TALLY_BIN) fuzz $@ $(FUZZ_TIME)
 
 conformance: $(TALLY_BIN) ## the conformance suite, against both roles of ours
@@ -72,7 +80,7 @@ interop: $(TALLY_BIN) ## other people's clients and servers, and nginx in betwee
 
 browser: $(TALLY_BIN) ## the pages in a real Chromium
 	@$(GO) build -o build/duplex ./cmd/duplex
-	@cd browser && DUPLEX=$(CURDIR)/build/duplex $(TALLY_BIN) tap $@ node --test --test-concurrency=2 --test-reporter=tap
+	@cd browser && DUPLEX=$(CURDIR)/build/duplex $(TALLY_BIN) tap $@ node --test --test-concurrency=3 --test-reporter=tap
 
 client-ts: $(TALLY_BIN) ## the TypeScript client: units, the real server, a real Chromium
 	@cd clients/typescript && $(TALLY_BIN) tap $@ npx --no-install vitest run --reporter=tap-flat

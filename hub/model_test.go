@@ -15,7 +15,7 @@ import (
 
 var (
 	modelSeed  = flag.Uint64("model.seed", 0, "run only the world with this seed; 0 runs many new ones")
-	modelSteps = flag.Int("model.steps", 1_000_000, "steps of all worlds together")
+	modelSteps = flag.Int("model.steps", 300_000, "steps of all worlds together")
 )
 
 const stepsOfWorld = 2500
