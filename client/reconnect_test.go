@@ -241,10 +241,10 @@ func TestMaxFailures(t *testing.T) {
 		var r statuses
 		c := s.dial(Options{MaxFailures: 3, OnStatus: r.add})
 		_, err := c.Subscribe(t.Context(), "a", nil)
+		<-c.Done()
 		if !errors.Is(err, errNetworkDown) || c.Err() != err {
 			t.Errorf("%v, %v", err, c.Err())
 		}
-		<-c.Done()
 		if got := r.states(); !slices.Equal(got, []State{Connecting, Waiting, Connecting, Waiting, Connecting, Closed}) {
 			t.Errorf("states are %v", got)
 		}
