@@ -3,7 +3,7 @@
 SHELL       := /bin/bash
 GO          ?= go
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
-FUZZ_TIME   ?= 45s
+FUZZ_TIME   ?= 30s
 # Where people run the server, and where they may use the libraries. linux/386 stands for everything with 32-bit integers.
 PLATFORMS   ?= darwin/arm64 windows/amd64
 LIBRARIES   ?= freebsd/amd64 linux/386
@@ -69,7 +69,7 @@ cross: $(TALLY_BIN) ## build the command and type-check all code and tests for o
 			esac; \
 		done'
 
-fuzz-short: $(TALLY_BIN) ## every fuzz target for an equal part of FUZZ_TIME (45s)
+fuzz-short: $(TALLY_BIN) ## every fuzz target for an equal part of FUZZ_TIME (30s)
 	@$(TALLY_BIN) fuzz $@ $(FUZZ_TIME)
 
 conformance: $(TALLY_BIN) ## the conformance suite, against both roles of ours

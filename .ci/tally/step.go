@@ -41,7 +41,7 @@ func (s *step) command(read reader, args []string) (counts, error) {
 
 // Bounds on the time that one fuzz target gets, whatever the total.
 const (
-	leastFuzz = 2 * time.Second
+	leastFuzz = time.Second
 	mostFuzz  = 20 * time.Second
 )
 

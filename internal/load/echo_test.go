@@ -64,8 +64,8 @@ func checkEcho(t *testing.T, r *Result, c *Config) {
 // Many connections and the largest numbers in flight: every reply finds its way.
 func TestEchoCrowded(t *testing.T) {
 	url := serve(t, echoServer(websocket.CompressionOff))
-	r := must(t, Config{URL: url, Connections: 200, InFlight: 500, WarmUp: -1, Messages: 300_000, Duration: patience})
-	if r.Messages < 300_000 {
+	r := must(t, Config{URL: url, Connections: 100, InFlight: 500, WarmUp: -1, Messages: 100_000, Duration: patience})
+	if r.Messages < 100_000 {
 		t.Errorf("%d messages", r.Messages)
 	}
 }
