@@ -12,9 +12,6 @@ NESTED      := interop bench
 # What "make test" runs after deps, in this order.
 STEPS       := fmt vet web-check unit scale chaos-short cross fuzz-short conformance interop browser client-ts bench-test
 
-# The packages whose tests take longest begin first. Three at a time, as most wait more than they compute.
-LONG        := ./websocket/scaletest ./cmd/duplex ./hub/natsbroker ./internal/load
-
 TALLY_BIN    := $(CURDIR)/build/tally-bin
 export TALLY := $(CURDIR)/build/tally
 
@@ -49,8 +46,8 @@ vet: $(TALLY_BIN) ## go vet and staticcheck, in every module
 		$(GO) vet ./... ./.ci/tally; $(GO) run $(STATICCHECK) ./... ./.ci/tally; \
 		for module in $(NESTED); do (cd $$module; $(GO) vet ./...; $(GO) run $(STATICCHECK) ./...); done'
 
-unit: $(TALLY_BIN) ## tests of the main module but conformance and chaos, with the race detector, in random order
-	@$(TALLY_BIN) go $@ $(GO) test -json -race -shuffle=on -timeout 8m -p 3 $(LONG) $$($(GO) list ./... | grep -v -e /conformance$$ -e /chaos$$) ./.ci/tally
+unit: $(TALLY_BIN) ## tests of the main module but conformance and chaos, with the race detector, in random order; the longest first
+	@$(TALLY_BIN) go $@ $(GO) test -json -race -shuffle=on -timeout 5m ./websocket/scaletest $$($(GO) list ./... | grep -v -e /conformance$$ -e /chaos$$) ./.ci/tally
 
 scale: $(TALLY_BIN) ## what takes up to 15,000 connections: without the race detector, with which unit has run it on fewer
 	@$(TALLY_BIN) go $@ $(GO) test -json -count=1 -timeout 5m -run 'Test(Many|ConnectAnd|Slow)' ./websocket/scaletest ./session/scaletest
@@ -80,7 +77,7 @@ interop: $(TALLY_BIN) ## other people's clients and servers, and nginx in betwee
 
 browser: $(TALLY_BIN) ## the pages in a real Chromium
 	@$(GO) build -o build/duplex ./cmd/duplex
-	@cd browser && DUPLEX=$(CURDIR)/build/duplex $(TALLY_BIN) tap $@ node --test --test-concurrency=3 --test-reporter=tap
+	@cd browser && DUPLEX=$(CURDIR)/build/duplex $(TALLY_BIN) tap $@ node --test --test-concurrency=2 --test-reporter=tap
 
 client-ts: $(TALLY_BIN) ## the TypeScript client: units, the real server, a real Chromium
 	@cd clients/typescript && $(TALLY_BIN) tap $@ npx --no-install vitest run --reporter=tap-flat

@@ -57,8 +57,9 @@ export async function startServer(listen = '127.0.0.1:0', args = []) {
   return server;
 }
 
-// What a browser itself reports when a connection is refused; everything else in the console is a fault of the page.
-const expected = /WebSocket connection to|Failed to load resource/;
+// What a browser itself reports when a connection is refused, and when a test looks at a canvas again and again; everything else in the
+// console is a fault of the page.
+const expected = /WebSocket connection to|Failed to load resource|^Canvas2D: Multiple readback/;
 
 /** Opens a page in a window of its own, with storage of its own. Faults of the page fail the test. */
 export async function openPage(t, url, options = {}) {

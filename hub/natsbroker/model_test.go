@@ -19,7 +19,7 @@ import (
 
 var (
 	modelSeed  = flag.Uint64("model.seed", 0, "make the choices of this seed again; 0: new ones")
-	modelSteps = flag.Int("model.steps", 600, "steps on one server; on three it is a third of them")
+	modelSteps = flag.Int("model.steps", 400, "steps on one server; on three it is a third of them")
 )
 
 // The model-based test, with three nodes at one server, and at a server each of a cluster. Connections are cut, messages are lost on their
