@@ -42,7 +42,7 @@ func (x *Index[V]) Open(ctx context.Context, h *hub.Hub) {
 			close(x.whenOpen())
 			return
 		}
-		if !wait(ctx, courtesy) {
+		if !Wait(ctx, courtesy) {
 			return
 		}
 	}

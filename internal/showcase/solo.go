@@ -39,7 +39,7 @@ func Solo(ctx context.Context, h *hub.Hub, name string, work func(ctx context.Co
 			serve(ctx, n, first, work)
 			continue
 		}
-		wait(ctx, time.Until(time.Unix(0, (n+1)*int64(term)).Add(courtesy)))
+		Wait(ctx, time.Until(time.Unix(0, (n+1)*int64(term)).Add(courtesy)))
 	}
 }
 
@@ -50,7 +50,7 @@ func openBoard(ctx context.Context, h *hub.Hub, name string) *hub.Board {
 		if err == nil {
 			return board
 		}
-		if !wait(ctx, courtesy) {
+		if !Wait(ctx, courtesy) {
 			return nil
 		}
 	}
@@ -66,7 +66,7 @@ func serve(ctx context.Context, n int64, first func(context.Context, int64) bool
 	}()
 	for {
 		end := time.Unix(0, (n+1)*int64(term))
-		if !wait(ctx, time.Until(end)-2*courtesy) {
+		if !Wait(ctx, time.Until(end)-2*courtesy) {
 			break
 		}
 		asking, giveUp := context.WithDeadline(ctx, end)
@@ -81,8 +81,8 @@ func serve(ctx context.Context, n int64, first func(context.Context, int64) bool
 	<-done
 }
 
-// wait reports whether so much time has passed before ctx ended.
-func wait(ctx context.Context, d time.Duration) bool {
+// Wait reports whether so much time has passed before ctx ended.
+func Wait(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {

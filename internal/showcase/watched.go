@@ -20,7 +20,7 @@ func WhileWatched(ctx context.Context, h *hub.Hub, topic string, work func(ctx c
 	if !h.IsLocal() {
 		pause = glanceApart
 	}
-	for wait(ctx, pause) {
+	for Wait(ctx, pause) {
 		if isWatched(ctx, h, topic) {
 			watch(ctx, h, topic, work)
 		}
@@ -35,7 +35,7 @@ func watch(ctx context.Context, h *hub.Hub, topic string, work func(ctx context.
 		defer close(done)
 		work(ctx)
 	}()
-	for seen := time.Now(); time.Since(seen) < patience && wait(ctx, glanceApart); {
+	for seen := time.Now(); time.Since(seen) < patience && Wait(ctx, glanceApart); {
 		if isWatched(ctx, h, topic) {
 			seen = time.Now()
 		}

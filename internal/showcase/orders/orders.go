@@ -172,7 +172,7 @@ func (s *service) publish(ctx context.Context) {
 			pause = 100 * time.Millisecond
 		}
 		s.env.Logger.Warn("changes of orders are not seen at the moment", "error", err, "retry", pause)
-		wait(ctx, pause)
+		showcase.Wait(ctx, pause)
 		pause = min(2*pause, maxPause)
 	}
 }
@@ -218,7 +218,7 @@ func (s *service) say(ctx context.Context, topic, id, key string, value any) err
 
 // keepShort forgets changes that everybody has seen.
 func (s *service) keepShort(ctx context.Context) {
-	for wait(ctx, pruneEvery) {
+	for showcase.Wait(ctx, pruneEvery) {
 		db, err := s.open(ctx)
 		if err == nil {
 			err = db.prune(ctx, keepFor, maxWritten)
@@ -226,18 +226,6 @@ func (s *service) keepShort(ctx context.Context) {
 		if err != nil && ctx.Err() == nil {
 			s.env.Logger.Warn("old changes of orders are still there", "error", err)
 		}
-	}
-}
-
-// wait reports whether so much time has passed before ctx ended.
-func wait(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }
 

@@ -13,6 +13,8 @@ import (
 
 	driver "modernc.org/sqlite"
 	codes "modernc.org/sqlite/lib"
+
+	"github.com/duplex-websocket/duplex/internal/showcase"
 )
 
 //go:embed sqlite.sql
@@ -80,7 +82,7 @@ func (s *sqlite) letRead(ctx context.Context) error {
 	defer cancel()
 	for {
 		_, err := s.db.ExecContext(ctx, "PRAGMA journal_mode = WAL")
-		if translateSQLite(err) != error(errLocked) || !wait(ctx, busy/200) {
+		if translateSQLite(err) != error(errLocked) || !showcase.Wait(ctx, busy/200) {
 			return err
 		}
 	}

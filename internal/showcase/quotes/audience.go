@@ -76,18 +76,6 @@ func (a *audience) gone(now time.Time) bool {
 	return now.Sub(a.last) > patience
 }
 
-// pause reports whether so much time has passed before ctx ended.
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
 // marshal is for what has a form in JSON.
 func marshal(v any) []byte {
 	p, err := json.Marshal(v)

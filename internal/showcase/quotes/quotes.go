@@ -145,7 +145,7 @@ func (q *quotes) past(ctx context.Context) ([]bar, error) {
 			return bars, err
 		}
 		q.audience.expect(topicBars, time.Now())
-		if !pause(ctx, 50*time.Millisecond) {
+		if !showcase.Wait(ctx, 50*time.Millisecond) {
 			return nil, &hub.Error{Code: hub.CodeUnavailable, Message: "the exchange is not open yet", Retry: time.Second}
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/duplex-websocket/duplex/hub"
+	"github.com/duplex-websocket/duplex/internal/showcase"
 )
 
 const (
@@ -22,7 +23,7 @@ func (q *quotes) trade(ctx context.Context) {
 		if !q.audience.gone(time.Now()) || q.await(ctx) {
 			if err := q.day(ctx); err != nil && ctx.Err() == nil {
 				q.env.Logger.Debug("the exchange waits for its broker", "error", err)
-				pause(ctx, time.Second)
+				showcase.Wait(ctx, time.Second)
 			}
 		}
 	}
@@ -61,7 +62,7 @@ func (q *quotes) day(ctx context.Context) error {
 	looked := make(chan struct{})
 	go func() {
 		defer close(looked)
-		for q.audience.look(looking, q.env.Hub); pause(looking, asking); q.audience.look(looking, q.env.Hub) {
+		for q.audience.look(looking, q.env.Hub); showcase.Wait(looking, asking); q.audience.look(looking, q.env.Hub) {
 		}
 	}()
 	err = f.trade(ctx)
