@@ -75,6 +75,7 @@ const faults = (page) => page.evaluate(() => {
 for (const about of pages) {
   test(`${about.id}: both languages, light and dark, phone, what it loads`, async (t) => {
     const foreign = [];
+    const missing = [];
     let loaded = 0;
     const page = await openPage(t, 'about:blank', { colorScheme: 'light' });
     const devtools = await page.context().newCDPSession(page);
@@ -83,6 +84,7 @@ for (const about of pages) {
       if (!/^(data|blob):/.test(request.url) && new URL(request.url).origin !== new URL(url).origin) foreign.push(request.url);
     });
     devtools.on('Network.loadingFinished', ({ encodedDataLength }) => { loaded += encodedDataLength; });
+    devtools.on('Network.responseReceived', ({ response }) => { if (response.status >= 400) missing.push(`${response.status} ${response.url}`); });
     await page.goto(address(about));
     await page.waitForLoadState('load');
     if (about.id !== 'source') await page.locator('#state[data-state="open"]').waitFor();
@@ -106,6 +108,7 @@ for (const about of pages) {
     assert.equal(await page.evaluate(() => document.documentElement.lang), 'zh-CN');
     assert.deepEqual(await faults(page), [], 'dark, Chinese');
     assert.deepEqual(foreign, [], 'nothing is asked of another host');
+    assert.deepEqual(missing, [], 'everything that is asked for is there');
   });
 
   test(`${about.id}: on a phone, and by keyboard`, async (t) => {
